@@ -1,0 +1,108 @@
+"""The key-value cache: one slot a stream, each with a length of its own.
+
+A slot is a row of every layer's key and value tensor. What lies past a slot's length has no meaning and is never
+attended to, so taking positions back is an assignment: whatever is appended next overwrites them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from model.config import TextConfig
+
+FIRST_SLOTS = 1  # a cache starts with one stream and doubles whenever none is free
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Where a batch of appended positions goes; built once for a call, used by every layer."""
+
+    slots: Tensor  # [B]
+    contiguous: slice | None  # the same slots as a slice, where they are neighbours: then reading copies nothing
+    row: Tensor  # [N] slot of each packed position
+    position: Tensor  # [N] position of each packed position inside its slot
+    length: int  # the longest slot after the append
+
+
+class KVCache:
+    """Keys and values of all layers for many slots: `append`, `advance`, `rewind`."""
+
+    def __init__(self, config: TextConfig, capacity: int, dtype: torch.dtype, device: torch.device | str) -> None:
+        """Makes an empty cache.
+
+        Args:
+            config: gives the layers, heads and widths.
+            capacity: positions that a slot can hold.
+            dtype: of keys and values.
+            device: where they live.
+        """
+        self.capacity = capacity
+        self.lengths: list[int] = []
+        self._free: list[int] = []
+        self._shape = (config.num_key_value_heads, capacity, config.head_dim)
+        self._keys = [torch.empty(0, *self._shape, dtype=dtype, device=device) for _ in range(config.num_hidden_layers)]
+        self._values = [keys.clone() for keys in self._keys]
+
+    def acquire(self) -> int:
+        """Gives an empty slot; the cache doubles when none is free. Memory is touched only where it is written."""
+        if not self._free:
+            self._grow(max(FIRST_SLOTS, len(self.lengths)))
+        slot = self._free.pop()
+        self.lengths[slot] = 0
+        return slot
+
+    def release(self, slot: int) -> None:
+        """Takes a slot back."""
+        assert slot not in self._free, f"slot {slot} was released twice"
+        self._free.append(slot)
+
+    def rewind(self, slot: int, length: int) -> None:
+        """Forgets everything from position `length` on."""
+        assert 0 <= length <= self.lengths[slot], f"cannot rewind slot {slot} from {self.lengths[slot]} to {length}"
+        self.lengths[slot] = length
+
+    def plan(self, slots: Sequence[int], counts: Sequence[int]) -> Rows:
+        """Prepares appending `counts[i]` positions to `slots[i]`, for all i at once."""
+        assert len(set(slots)) == len(slots), f"a slot appears twice in {slots}"
+        ends = [self.lengths[slot] + count for slot, count in zip(slots, counts, strict=True)]
+        assert max(ends) <= self.capacity, f"{max(ends)} positions do not fit a slot of {self.capacity}"
+        device = self._keys[0].device
+        neighbours = list(slots) == list(range(slots[0], slots[0] + len(slots)))
+        return Rows(
+            slots=torch.tensor(slots, device=device),
+            contiguous=slice(slots[0], slots[0] + len(slots)) if neighbours else None,
+            row=torch.tensor(slots, device=device).repeat_interleave(torch.tensor(counts, device=device)),
+            position=torch.cat([torch.arange(end - count, end) for end, count in zip(ends, counts, strict=True)]).to(
+                device
+            ),
+            length=max(ends),
+        )
+
+    def append(self, layer: int, rows: Rows, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Writes packed keys and values `[N, kv_heads, head_dim]`; gives whole slots `[B, kv_heads, length, head_dim]`.
+
+        Shorter slots are followed by positions without meaning: mask them.
+        """
+        everything = []
+        for memory, new in ((self._keys[layer], keys), (self._values[layer], values)):
+            memory[rows.row, :, rows.position] = new
+            filled = memory[:, :, : rows.length]
+            everything.append(filled[rows.contiguous] if rows.contiguous else filled.index_select(0, rows.slots))
+        return everything[0], everything[1]
+
+    def advance(self, slots: Sequence[int], counts: Sequence[int]) -> None:
+        """Counts the appended positions in, once every layer has written them."""
+        for slot, count in zip(slots, counts, strict=True):
+            self.lengths[slot] += count
+
+    def _grow(self, more: int) -> None:
+        for memory in (self._keys, self._values):
+            for layer, old in enumerate(memory):
+                # zeros, not whatever lay there: a masked position still multiplies by zero, and zero times NaN is NaN
+                memory[layer] = torch.cat([old, old.new_zeros(more, *self._shape)])
+        self._free.extend(reversed(range(len(self.lengths), len(self.lengths) + more)))
+        self.lengths.extend([0] * more)

@@ -1,0 +1,111 @@
+"""Checkpoint files to weights: one file or shards, key styles of transformers 4 and 5, nothing missing or left over."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from model.errors import CheckpointError
+
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+IGNORED = (
+    ".num_batches_tracked",
+    ".attention_dists",
+    ".rotary_emb.inv_freq",
+)  # counters and tables, not weights
+SHOWN = 5  # wrong tensors that an error names before it only counts them
+
+
+def canonical(key: str) -> str:
+    """The name that the hub's files and our modules use, from either style.
+
+    transformers 5 saves everything but the head below `model.`, and the language model without a `model` of its own.
+    """
+    if key == "lm_head.weight":
+        return "language_model.lm_head.weight"
+    key = key.removeprefix("model.")
+    if key.startswith("language_model.") and not key.startswith(("language_model.model.", "language_model.lm_head.")):
+        return "language_model.model." + key.removeprefix("language_model.")
+    return key
+
+
+def shards(directory: Path) -> list[Path]:
+    """The files that hold the weights. An index decides where there is one: directories may carry orphan shards.
+
+    Raises:
+        CheckpointError: there are no weights, the index cannot be read, or a shard it names is missing.
+    """
+    if (directory / INDEX).exists():
+        try:
+            names = sorted(set(json.loads((directory / INDEX).read_text())["weight_map"].values()))
+        except (OSError, ValueError, KeyError, AttributeError) as error:
+            raise CheckpointError(f"cannot read {directory / INDEX}: {error!r}") from None
+    else:
+        names = [SINGLE]
+    missing = [name for name in names if not (directory / name).is_file()]
+    if missing:
+        raise CheckpointError(f"{directory} lacks {', '.join(missing)}: download the checkpoint again")
+    return [directory / name for name in names]
+
+
+def tensors(paths: list[Path]) -> Iterator[tuple[str, Tensor]]:
+    """Canonical name and tensor (mapped from the file, not yet read) of everything stored."""
+    for path in paths:
+        try:
+            with safe_open(path, framework="pt") as file:
+                for key in file.keys():  # noqa: SIM118 - the file is no mapping
+                    if not key.endswith(IGNORED):
+                        yield canonical(key), file.get_tensor(key)
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(
+                f"cannot read {path}: {error}; the download may be cut short, fetch it again"
+            ) from None
+
+
+def load_weights(module: nn.Module, directory: Path, dtype: torch.dtype, device: torch.device) -> None:
+    """Fills a module made on the `meta` device, strictly.
+
+    Raises:
+        CheckpointError: a tensor is missing, unexpected, not floating point, or has the wrong shape; they are named.
+    """
+    wanted = {name: tensor.shape for name, tensor in module.state_dict().items() if not name.endswith(IGNORED)}
+    tied = {"language_model.lm_head.weight"} if _tied(module) else set()
+    wrong: list[str] = []
+    found: dict[str, Tensor] = {}
+    for name, tensor in tensors(shards(directory)):
+        if name in tied:
+            continue  # some checkpoints store the tied head a second time
+        if name not in wanted:
+            wrong.append(f"unexpected {name}")
+        elif tensor.shape != wanted[name]:
+            wrong.append(f"{name} is {list(tensor.shape)}, should be {list(wanted[name])}")
+        elif not tensor.is_floating_point():
+            wrong.append(f"{name} is {tensor.dtype}, should be floating point")
+        else:
+            found[name] = tensor.to(device, dtype)
+    wrong += [
+        f"missing {name}" for name in wanted if name not in found and name not in tied and not _named(wrong, name)
+    ]
+    if wrong:
+        more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+        raise CheckpointError(
+            f"the weights in {directory} do not fit its config.json: {'; '.join(wrong[:SHOWN])}{more}"
+        )
+    if tied:
+        found["language_model.lm_head.weight"] = found["language_model.model.embed_tokens.weight"]
+    counters = {name: torch.zeros((), dtype=torch.long) for name in module.state_dict() if name.endswith(IGNORED)}
+    module.load_state_dict({**found, **counters}, strict=True, assign=True)
+
+
+def _tied(module: nn.Module) -> bool:
+    names = {name for name, _ in module.named_parameters()}  # a shared parameter is listed once
+    return "language_model.lm_head.weight" not in names
+
+
+def _named(wrong: list[str], name: str) -> bool:
+    return any(line.startswith(f"{name} ") for line in wrong)

@@ -1,0 +1,178 @@
+"""The shape of a checkpoint, read from its `config.json`: every number of the network comes from here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+from model.errors import CheckpointError
+
+
+class _FromJson:
+    """Builds a dataclass from the keys it knows and leaves the others (training settings, metadata) alone."""
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any], **more: Any) -> Self:
+        known = {field.name for field in fields(cls)}  # type: ignore[arg-type]
+        try:
+            return cls(**{key: value for key, value in values.items() if key in known}, **more)
+        except TypeError as error:
+            raise CheckpointError(f"config.json lacks a value: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderConfig(_FromJson):
+    """The conformer. Defaults are those of the reference's own configuration class."""
+
+    input_dim: int = 160  # two stacked mel frames of 80 bands
+    num_layers: int = 10
+    hidden_dim: int = 1024
+    feedforward_mult: int = 4
+    num_heads: int = 8
+    dim_head: int = 128
+    output_dim: int = 42  # labels of the CTC head, blank included
+    context_size: int = 200  # frames that attend to each other: one block, 4 s
+    max_pos_emb: int = 512  # the largest distance the position table holds
+    conv_kernel_size: int = 15
+    conv_expansion_factor: int = 2
+    cat_hidden_layers: tuple[int, ...] = ()  # `plus`: layers whose output is concatenated to the last one
+
+    @property
+    def conv_dim(self) -> int:
+        """Channels inside the convolution module."""
+        return self.hidden_dim * self.conv_expansion_factor
+
+    @property
+    def output_width(self) -> int:
+        """Width of what the encoder gives to the projector."""
+        return self.hidden_dim * (1 + len(self.cat_hidden_layers))
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectorConfig(_FromJson):
+    """The BLIP-2 Q-Former that turns a window of frames into a few embeddings."""
+
+    hidden_size: int = 1024
+    num_hidden_layers: int = 2
+    num_attention_heads: int = 16
+    intermediate_size: int = 4096
+    encoder_hidden_size: int = 1024
+    cross_attention_frequency: int = 1  # every how many layers the queries look at the frames
+    layer_norm_eps: float = 1e-12
+    hidden_act: str = "gelu"
+
+
+@dataclass(frozen=True, slots=True)
+class TextConfig(_FromJson):
+    """Granite: a Llama with four multipliers."""
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    max_position_embeddings: int = 2048
+    embedding_multiplier: float = 1.0
+    attention_multiplier: float = 1.0
+    residual_multiplier: float = 1.0
+    logits_scaling: float = 1.0
+    rms_norm_eps: float = 1e-6
+    rope_theta: float = 10000.0
+    eos_token_id: int = 0
+    tie_word_embeddings: bool = True
+    hidden_act: str = "silu"
+    attention_bias: bool = False
+    mlp_bias: bool = False
+
+    @property
+    def head_dim(self) -> int:
+        """Width of one attention head."""
+        return self.hidden_size // self.num_attention_heads
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechConfig(_FromJson):
+    """A whole Granite Speech checkpoint."""
+
+    encoder: EncoderConfig
+    projector: ProjectorConfig
+    text: TextConfig
+    audio_token_index: int
+    window_size: int = 15  # frames in a projector window, 300 ms
+    downsample_rate: int = 5  # frames for each embedding
+    has_lora_adapter: bool = False
+    ctc_labels: tuple[str, ...] = ()  # characters of the CTC head from label 0 (blank) on; empty: Latin-1
+
+    @property
+    def window_embeddings(self) -> int:
+        """Embeddings that one window becomes."""
+        return self.window_size // self.downsample_rate
+
+    @classmethod
+    def read(cls, directory: Path) -> SpeechConfig:
+        """Reads `config.json` of a checkpoint directory.
+
+        Raises:
+            CheckpointError: the file is missing, is not JSON, or is not a Granite Speech configuration.
+        """
+        path = directory / "config.json"
+        try:
+            values = json.loads(path.read_text())
+        except FileNotFoundError:
+            raise CheckpointError(f"{directory} has no config.json: is it a Granite Speech checkpoint?") from None
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"cannot read {path}: {error}") from None
+        return cls.parse(values)
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> SpeechConfig:
+        """Takes the contents of `config.json` in the form of transformers 4 or 5."""
+        kind = values.get("model_type")
+        if kind not in ("granite_speech", "granite_speech_plus"):
+            raise CheckpointError(
+                f"config.json describes a {kind!r} model; granite-stream runs granite_speech and granite_speech_plus"
+            )
+        encoder = dict(values.get("encoder_config") or {})
+        encoder["cat_hidden_layers"] = tuple(encoder.get("cat_hidden_layers") or ())
+        text = dict(values.get("text_config") or {})
+        # transformers 5 moved the rotary base into a dictionary of its own
+        text.setdefault("rope_theta", (text.get("rope_parameters") or {}).get("rope_theta", 10000.0))
+        # the head is tied where either of the two places says so last: the outer one wins, as in the reference
+        text["tie_word_embeddings"] = values.get("tie_word_embeddings", text.get("tie_word_embeddings", True))
+        config = cls.from_json(
+            {
+                **values,
+                "audio_token_index": values.get("audio_token_index", values.get("audio_token_id", 49155)),
+            },
+            encoder=EncoderConfig.from_json(encoder),
+            projector=ProjectorConfig.from_json(values.get("projector_config") or {}),
+            text=TextConfig.from_json(text),
+        )
+        config._check()
+        return config
+
+    def _check(self) -> None:
+        """Refuses what this implementation would silently compute in another way."""
+        encoder, projector, text = self.encoder, self.projector, self.text
+        wrong = {
+            f"text_config.hidden_act {text.hidden_act!r} (silu)": text.hidden_act != "silu",
+            f"projector_config.hidden_act {projector.hidden_act!r} (gelu)": projector.hidden_act != "gelu",
+            "text_config.attention_bias (false)": text.attention_bias,
+            "text_config.mlp_bias (false)": text.mlp_bias,
+            f"conv_kernel_size {encoder.conv_kernel_size} (odd)": encoder.conv_kernel_size % 2 == 0,
+            f"context_size {encoder.context_size} (1 to max_pos_emb)": not 0
+            < encoder.context_size
+            <= encoder.max_pos_emb,
+            f"window_size {self.window_size} (a multiple of downsample_rate {self.downsample_rate})": self.window_size
+            % self.downsample_rate
+            != 0,
+            f"encoder_hidden_size {projector.encoder_hidden_size} (the encoder gives {encoder.output_width})": (
+                projector.encoder_hidden_size != encoder.output_width
+            ),
+        }
+        found = [name for name, is_wrong in wrong.items() if is_wrong]
+        if found:
+            raise CheckpointError("config.json asks for what granite-stream does not run: " + "; ".join(found))

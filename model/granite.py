@@ -1,0 +1,216 @@
+"""The language model: Granite, a Llama with four multipliers, over a cache that many streams share.
+
+Its one operation is the *extension*: rewind a slot to a length, append embeddings, and tell what greedy decoding would
+say after each of the last positions. Reading a prompt, checking a draft and decoding one token are the same call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.cache import KVCache, Rows
+from model.config import TextConfig
+
+
+@dataclass(slots=True)
+class Extension:
+    """What to append to one slot."""
+
+    slot: int
+    start: int  # rewind to this length first
+    inputs: Tensor  # [T, width] embeddings of tokens or of audio, unscaled
+    predictions: int = 1  # how many of the last positions to predict after
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What greedy decoding says after each of the last positions of an extension."""
+
+    tokens: list[int]
+    log_probs: list[float]  # natural logarithms of those tokens' probabilities
+
+
+class Granite(nn.Module):
+    """Decoder and head. Attribute names are those of the checkpoint's tensors."""
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.model = Decoder(config)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        if config.tie_word_embeddings:
+            self.lm_head.weight = self.model.embed_tokens.weight
+
+    def embed(self, tokens: Sequence[int] | Tensor) -> Tensor:
+        """Tokens `[T]` to embeddings `[T, width]`, unscaled."""
+        weight = self.model.embed_tokens.weight
+        return F.embedding(torch.as_tensor(tokens, dtype=torch.long, device=weight.device), weight)
+
+    def forward(self, inputs: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Logits `[N, vocabulary]` for packed sequences `[N, width]` of these lengths, without a cache: for training.
+
+        They are divided by `logits_scaling`, which the reference's speech model forgets (its plain Granite does not).
+        """
+        cache = KVCache(self.config, max(lengths), inputs.dtype, inputs.device)
+        return self.logits(self._hidden(inputs, cache, [cache.acquire() for _ in lengths], lengths))
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Hidden states `[N, width]` to logits `[N, vocabulary]`."""
+        return self.lm_head(hidden) / self.config.logits_scaling
+
+    def extend(self, extensions: Sequence[Extension], cache: KVCache) -> list[Prediction]:
+        """Extends many slots at once; each gets what it would get alone."""
+        if not extensions:
+            return []
+        for each in extensions:
+            cache.rewind(each.slot, each.start)
+        slots = [each.slot for each in extensions]
+        counts = [len(each.inputs) for each in extensions]
+        hidden = self._hidden(torch.cat([each.inputs for each in extensions]), cache, slots, counts)
+        cache.advance(slots, counts)
+        ends = torch.tensor(counts).cumsum(0).tolist()
+        asked = [
+            index for each, end in zip(extensions, ends, strict=True) for index in range(end - each.predictions, end)
+        ]
+        if not asked:
+            return [Prediction([], []) for _ in extensions]
+        log_probs = self.logits(hidden[asked]).float().log_softmax(-1)
+        best = log_probs.max(-1)
+        tokens, values = best.indices.tolist(), best.values.tolist()
+        result, at = [], 0
+        for each in extensions:
+            result.append(Prediction(tokens[at : at + each.predictions], values[at : at + each.predictions]))
+            at += each.predictions
+        return result
+
+    def _hidden(self, inputs: Tensor, cache: KVCache, slots: Sequence[int], counts: Sequence[int]) -> Tensor:
+        rows = cache.plan(slots, counts)
+        return self.model(inputs * self.config.embedding_multiplier, cache, rows, Reading.of(rows, counts))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How packed positions are spread over rows for attention, and which keys each may see."""
+
+    pick: Tensor | None  # [B * T] the packed position at each place of each row; None: they are already so
+    places: Tensor | None  # [N] where each packed position stands in those rows
+    rows: int
+    visible: Tensor | None  # [B, 1, T, length] bool; None: every key
+
+    @classmethod
+    def of(cls, rows: Rows, counts: Sequence[int]) -> Reading:
+        """For `counts[i]` positions appended to row i."""
+        longest, device = max(counts), rows.position.device
+        count = torch.tensor(counts, device=device)[:, None]
+        place = torch.arange(longest, device=device)
+        present = place < count
+        pick = torch.where(present, count.cumsum(0) - count + place, 0)
+        even = bool(present.all())
+        position = rows.position[pick]  # [B, T]
+        everything = len(counts) == 1 and longest == 1
+        return cls(
+            pick=None if even else pick.flatten(),
+            places=None if even else present.flatten().nonzero().flatten(),
+            rows=len(counts),
+            visible=None if everything else (torch.arange(rows.length, device=device) <= position[:, None, :, None]),
+        )
+
+
+class Decoder(nn.Module):
+    """Embeddings, layers, a norm."""
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(DecoderLayer(config, index) for index in range(config.num_hidden_layers))
+        self.norm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        pair = torch.arange(0, config.head_dim, 2, device="cpu")  # computed, not loaded: real even on the meta device
+        self.frequencies = config.rope_theta ** -(pair / config.head_dim)  # [head_dim / 2] radians a position
+
+    def forward(self, inputs: Tensor, cache: KVCache, rows: Rows, reading: Reading) -> Tensor:
+        """Packed inputs `[N, width]` to hidden states `[N, width]`; the cache is written, not yet advanced."""
+        # angles in float32 whatever the weights are: bfloat16 cannot tell position 257 from 258
+        angles = rows.position[:, None].float() * self.frequencies.to(inputs.device)
+        rotation = angles.cos().to(inputs.dtype), angles.sin().to(inputs.dtype)
+        hidden = inputs
+        for layer in self.layers:
+            hidden = layer(hidden, rotation, cache, rows, reading)
+        return self.norm(hidden)
+
+
+class DecoderLayer(nn.Module):
+    """Attention and feed-forward, each behind a norm; the residual takes them times a multiplier."""
+
+    def __init__(self, config: TextConfig, index: int) -> None:
+        super().__init__()
+        self.residual_multiplier = config.residual_multiplier
+        self.input_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.self_attn = CachedAttention(config, index)
+        self.post_attention_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.mlp = GatedFeedForward(config)
+
+    def forward(
+        self, hidden: Tensor, rotation: tuple[Tensor, Tensor], cache: KVCache, rows: Rows, reading: Reading
+    ) -> Tensor:
+        """Packed hidden states `[N, width]` to the same."""
+        attended = self.self_attn(self.input_layernorm(hidden), rotation, cache, rows, reading)
+        hidden = hidden + attended * self.residual_multiplier
+        return hidden + self.mlp(self.post_attention_layernorm(hidden)) * self.residual_multiplier
+
+
+class CachedAttention(nn.Module):
+    """Grouped-query attention with rotary positions over a slot's keys and values."""
+
+    def __init__(self, config: TextConfig, index: int) -> None:
+        super().__init__()
+        self.index, self.scale = index, config.attention_multiplier
+        self.kv_heads, self.head_dim = config.num_key_value_heads, config.head_dim
+        self.group = config.num_attention_heads // config.num_key_value_heads  # query heads that share a key head
+        kv_width = config.num_key_value_heads * config.head_dim
+        self.q_proj = nn.Linear(config.hidden_size, config.num_attention_heads * config.head_dim, bias=False)
+        self.k_proj = nn.Linear(config.hidden_size, kv_width, bias=False)
+        self.v_proj = nn.Linear(config.hidden_size, kv_width, bias=False)
+        self.o_proj = nn.Linear(config.num_attention_heads * config.head_dim, config.hidden_size, bias=False)
+
+    def forward(
+        self, hidden: Tensor, rotation: tuple[Tensor, Tensor], cache: KVCache, rows: Rows, reading: Reading
+    ) -> Tensor:
+        """Packed hidden states `[N, width]` to the same, each from its slot's keys up to its own position."""
+        query = rotate(self.q_proj(hidden).view(len(hidden), -1, self.head_dim), rotation)  # [N, H, d]
+        key = rotate(self.k_proj(hidden).view(len(hidden), -1, self.head_dim), rotation)
+        value = self.v_proj(hidden).view(len(hidden), -1, self.head_dim)
+        keys, values = cache.append(self.index, rows, key, value)  # [B, kv_heads, length, d]
+        spread = query if reading.pick is None else query.index_select(0, reading.pick)
+        # heads that share keys stand side by side as further queries: [B, kv_heads, group * T, d]
+        spread = spread.view(reading.rows, -1, self.kv_heads, self.group, self.head_dim).permute(0, 2, 3, 1, 4)
+        visible = None if reading.visible is None else reading.visible.repeat(1, 1, self.group, 1)
+        mixed = F.scaled_dot_product_attention(spread.flatten(2, 3), keys, values, visible, scale=self.scale)
+        mixed = mixed.view(reading.rows, self.kv_heads, self.group, -1, self.head_dim).permute(0, 3, 1, 2, 4)
+        mixed = mixed.reshape(-1, self.q_proj.out_features)
+        return self.o_proj(mixed if reading.places is None else mixed.index_select(0, reading.places))
+
+
+class GatedFeedForward(nn.Module):
+    """SwiGLU: down(silu(gate) * up)."""
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """`[N, width]` to `[N, width]`."""
+        return self.down_proj(F.silu(self.gate_proj(hidden)) * self.up_proj(hidden))
+
+
+def rotate(heads: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotary positions (https://arxiv.org/abs/2104.09864) on `[N, H, d]`: the two halves of a head form the pairs."""
+    cos, sin = (part[:, None, :] for part in rotation)  # [N, 1, d / 2]
+    first, second = heads.chunk(2, dim=-1)
+    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)

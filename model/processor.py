@@ -1,0 +1,174 @@
+"""Text around the audio: the checkpoint's chat template, its tokenizer, and the places that audio embeddings take."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+import torch
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from model.config import SpeechConfig
+from model.errors import CheckpointError
+
+AUDIO = "<|audio|>"  # one such token stands for the recording; it is repeated once for each embedding
+INSTRUCTION = "can you transcribe the speech into a written format?"
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A rendered prompt, cut where the audio stands."""
+
+    prefix: list[int]  # tokens before the audio
+    suffix: list[int]  # tokens between the audio and the transcript
+
+
+class Processor:
+    """Prompts and transcripts of one checkpoint."""
+
+    def __init__(self, config: SpeechConfig, tokenizer: Tokenizer, template: str) -> None:
+        self.config = config
+        self.tokenizer = tokenizer
+        self.stop_token = config.text.eos_token_id
+        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+        environment.globals["raise_exception"] = _refuse
+        environment.globals["strftime_now"] = lambda _format: ""
+        self._template = environment.from_string(template)
+
+    @classmethod
+    def read(cls, directory: Path, config: SpeechConfig) -> Processor:
+        """Reads tokenizer and chat template of a checkpoint directory.
+
+        Raises:
+            CheckpointError: one of them is missing or broken.
+        """
+        path = directory / "tokenizer.json"
+        if not path.is_file():
+            raise CheckpointError(f"{directory} lacks tokenizer.json: download the checkpoint again")
+        try:
+            tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the tokenizers library raises bare Exception for every fault
+            raise CheckpointError(f"cannot read {path}: {error}") from None
+        try:
+            return cls(config, tokenizer, _template(directory))
+        except jinja2.TemplateError as error:
+            raise CheckpointError(f"the chat template in {directory} is not valid: {error}") from None
+
+    def render(self, instruction: str = INSTRUCTION) -> str:
+        """The whole prompt as text, with one placeholder for the audio, ready for the answer."""
+        message = {"role": "user", "content": AUDIO + instruction}
+        return self._template.render(messages=[message], add_generation_prompt=True)
+
+    def prompt(self, instruction: str = INSTRUCTION) -> Prompt:
+        """The prompt's tokens before and after the audio.
+
+        Raises:
+            ValueError: the rendered prompt does not hold exactly one placeholder.
+        """
+        ids = self.encode(self.render(instruction))
+        count = ids.count(self.config.audio_token_index)
+        if count != 1:
+            raise ValueError(f"the prompt holds {count} {AUDIO} placeholders, it needs exactly 1")
+        at = ids.index(self.config.audio_token_index)
+        return Prompt(prefix=ids[:at], suffix=ids[at + 1 :])
+
+    def expand(self, ids: list[int], counts: list[int]) -> list[int]:
+        """Repeats each audio placeholder as often as its recording has embeddings.
+
+        Raises:
+            ValueError: there are more or fewer placeholders than recordings.
+        """
+        found = ids.count(self.config.audio_token_index)
+        if found != len(counts):
+            raise ValueError(f"the prompt holds {found} {AUDIO} placeholders for {len(counts)} recordings")
+        remaining = iter(counts)
+        return [
+            token
+            for token_id in ids
+            for token in ([token_id] * next(remaining) if token_id == self.config.audio_token_index else [token_id])
+        ]
+
+    def encode(self, text: str) -> list[int]:
+        """Text to tokens; special tokens in the text are recognised, none are added."""
+        return self.tokenizer.encode(text, add_special_tokens=False).ids
+
+    def decode(self, tokens: list[int]) -> str:
+        """Tokens to text without special tokens."""
+        return self.tokenizer.decode(tokens, skip_special_tokens=True)
+
+
+def merge(
+    config: SpeechConfig,
+    embed_tokens: Tensor,
+    input_ids: Tensor | None = None,
+    inputs_embeds: Tensor | None = None,
+    audio_embeds: Tensor | None = None,
+    audio_mask: Tensor | None = None,
+) -> Tensor:
+    """Puts audio embeddings where the placeholders stand.
+
+    Args:
+        config: tells which token is the placeholder.
+        embed_tokens: the embedding table `[vocabulary, width]`.
+        input_ids: `[B, T]`, or
+        inputs_embeds: `[B, T, width]`, given back as they are: exactly one of the two.
+        audio_embeds: `[B, M, width]`, with
+        audio_mask: `[B, M]` bool, which of them are real.
+
+    Returns:
+        `[B, T, width]`, unscaled.
+
+    Raises:
+        ValueError: both or neither of ids and embeddings, audio without a mask or with one of another shape, or
+            another number of placeholders than of embeddings.
+    """
+    if (input_ids is None) == (inputs_embeds is None):
+        given = 0 if input_ids is None else 2
+        raise ValueError(f"pass exactly one of input_ids and inputs_embeds, not {given}")
+    if inputs_embeds is not None:
+        if audio_embeds is not None:
+            raise ValueError("audio needs input_ids with placeholders; it cannot be merged into inputs_embeds")
+        return inputs_embeds
+    assert input_ids is not None
+    is_audio = input_ids == config.audio_token_index
+    # the placeholder may lie beyond the embedding table, so it is looked up as token 0
+    embeddings = torch.nn.functional.embedding(input_ids.masked_fill(is_audio, 0), embed_tokens)
+    if audio_embeds is None:
+        if is_audio.any():
+            raise ValueError(f"the prompt holds {int(is_audio.sum())} {AUDIO} placeholders but there is no audio")
+        return embeddings
+    if audio_mask is None:
+        raise ValueError(
+            f"audio of shape {list(audio_embeds.shape)} needs a mask of shape {list(audio_embeds.shape[:2])}"
+        )
+    if audio_mask.shape != audio_embeds.shape[:2]:
+        raise ValueError(
+            f"the audio mask has shape {list(audio_mask.shape)}, the audio needs {list(audio_embeds.shape[:2])}"
+        )
+    placeholders, real = int(is_audio.sum()), int(audio_mask.sum())
+    if placeholders != real:
+        raise ValueError(f"{placeholders} {AUDIO} placeholders for {real} audio embeddings")
+    embeddings[is_audio] = audio_embeds[audio_mask].to(embeddings.dtype)
+    return embeddings
+
+
+def _template(directory: Path) -> str:
+    """The chat template: a file of its own, or a value of the tokenizer's settings."""
+    alone, settings = directory / "chat_template.jinja", directory / "tokenizer_config.json"
+    try:
+        if alone.is_file():
+            return alone.read_text()
+        found = json.loads(settings.read_text()).get("chat_template") if settings.is_file() else None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"cannot read the chat template in {directory}: {error}") from None
+    if not isinstance(found, str):
+        raise CheckpointError(f"{directory} has no chat template: add chat_template.jinja from the checkpoint's page")
+    return found
+
+
+def _refuse(message: str) -> None:
+    raise jinja2.TemplateError(message)

@@ -1,0 +1,196 @@
+"""The whole network: audio in, text out, and the two operations that streaming is made of.
+
+`encode` turns stretches of many streams' features into hidden frames, `project` their windows into embeddings, and
+`extend` reads embeddings and tokens into cache slots. `transcribe` is the offline reference: the same operations once,
+over a whole utterance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from model.cache import KVCache
+from model.checkpoint import load_weights
+from model.config import SpeechConfig
+from model.encoder import Conformer
+from model.errors import CheckpointError
+from model.features import SAMPLE_RATE, LogMel
+from model.granite import Extension, Granite, Prediction
+from model.processor import INSTRUCTION, Processor
+from model.projector import Projector
+
+NANO = Path(__file__).parent / "nano"
+TOKENS_PER_SECOND = 8  # speech has about 3 words a second; more than this is a loop, not speech
+SPARE_TOKENS = 16  # for very short audio
+CHANNELS_AND_RATE = "pass one channel of 16 kHz samples"
+
+
+@dataclass(slots=True)
+class Span:
+    """A stretch of one segment's features that begins at a block's border."""
+
+    features: Tensor  # [T, 160]
+    left: Tensor | None = None  # the edge left of it; None at the start of the segment
+    borders: tuple[int, ...] = ()  # frames, multiples of the block, at which to keep an edge
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the encoder made of a span."""
+
+    hidden: Tensor  # [T, D]
+    log_probs: Tensor  # [T, labels] of the CTC head
+    edges: list[Tensor] = field(default_factory=list)  # one for each border asked for
+
+
+class GraniteSpeech(nn.Module):
+    """Encoder, projector and language model of one checkpoint, with its processor. Weights never change once loaded."""
+
+    def __init__(self, config: SpeechConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Conformer(config.encoder)
+        self.projector = Projector(config)
+        self.language_model = Granite(config.text)
+        self.features = LogMel()
+        self.processor: Processor
+        self.name = ""
+
+    @classmethod
+    def load(
+        cls, model: str | Path = "nano", dtype: torch.dtype | None = None, device: str | torch.device = "cpu"
+    ) -> GraniteSpeech:
+        """Loads `nano` (embedded) or a checkpoint directory.
+
+        Args:
+            model: `nano` or a path.
+            dtype: of the weights; by default float32 for `nano`, and what the device is fast at for others.
+            device: where to put them.
+
+        Raises:
+            CheckpointError: the checkpoint cannot be used; the message says why and what to do.
+        """
+        directory = NANO if model == "nano" else Path(model)
+        if not directory.is_dir():
+            raise CheckpointError(f"there is no model directory {directory}; pass nano or a checkpoint's directory")
+        config = SpeechConfig.read(directory)
+        if config.has_lora_adapter:
+            raise CheckpointError(f"{directory} needs its LoRA adapter, which this version does not load yet")
+        processor = Processor.read(directory, config)
+        device = torch.device(device)
+        if dtype is None:
+            dtype = torch.float32 if model == "nano" else torch.bfloat16
+        with torch.device("meta"):
+            network = cls(config)
+        load_weights(network, directory, dtype, device)
+        network.processor = processor
+        network.name = str(model)
+        return network.eval().requires_grad_(False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.encoder.input_linear.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return self.encoder.input_linear.weight.dtype
+
+    def cache(self, capacity: int) -> KVCache:
+        """An empty cache whose slots hold `capacity` positions."""
+        return KVCache(self.config.text, capacity, self.dtype, self.device)
+
+    @torch.inference_mode()
+    def encode(self, spans: Sequence[Span]) -> list[Heard]:
+        """Encodes stretches of many segments at once; each gets what it would get alone."""
+        if not spans:
+            return []
+        lengths = [len(span.features) for span in spans]
+        encoding = self.encoder(
+            torch.cat([span.features for span in spans]).to(self.device, self.dtype),
+            self.encoder.layout(lengths),
+            [span.left for span in spans],
+            [(clip, border) for clip, span in enumerate(spans) for border in span.borders],
+        )
+        log_probs = encoding.logits.float().log_softmax(-1).cpu()
+        edges = iter(encoding.edges)
+        return [
+            Heard(hidden, probs, [next(edges) for _ in span.borders])
+            for span, hidden, probs in zip(spans, encoding.hidden.split(lengths), log_probs.split(lengths), strict=True)
+        ]
+
+    @torch.inference_mode()
+    def project(self, stretches: Sequence[Tensor]) -> list[Tensor]:
+        """Hidden frames `[T, D]` of many segments, each from a window on, to embeddings `[3 ceil(T / 15), width]`."""
+        windows = [self.projector.windows(hidden) for hidden in stretches]
+        counts = [len(window) for window in windows]
+        if not sum(counts):
+            return [hidden.new_empty(0, self.config.text.hidden_size) for hidden in stretches]
+        embeddings = self.projector(torch.cat(windows))
+        return [each.flatten(0, 1) for each in embeddings.split(counts)]
+
+    @torch.inference_mode()
+    def extend(self, extensions: Sequence[Extension], cache: KVCache) -> list[Prediction]:
+        """See `Granite.extend`."""
+        return self.language_model.extend(extensions, cache)
+
+    @torch.inference_mode()
+    def transcribe(
+        self, samples: np.ndarray | Tensor, instruction: str = INSTRUCTION, max_tokens: int | None = None
+    ) -> str:
+        """Writes down one utterance, offline: the reference that streaming is measured against.
+
+        Args:
+            samples: `[T]` float, 16 kHz, nominally within -1 to 1.
+            instruction: what the model is asked to do.
+            max_tokens: where to stop if the model does not; by default about 8 tokens a second.
+
+        Raises:
+            ValueError: the samples have another shape or type.
+        """
+        audio = as_samples(samples)
+        features = self.features(audio)
+        if len(features) == 0:
+            return ""
+        (heard,) = self.encode([Span(features)])
+        (embeddings,) = self.project([heard.hidden])
+        prompt = self.processor.prompt(instruction)
+        limit = token_limit(len(audio) / SAMPLE_RATE) if max_tokens is None else max_tokens
+        embed = self.language_model.embed
+        inputs = torch.cat([embed(prompt.prefix), embeddings, embed(prompt.suffix)])
+        cache = self.cache(len(inputs) + limit)
+        slot = cache.acquire()
+        tokens: list[int] = []
+        while len(tokens) < limit:
+            (said,) = self.extend([Extension(slot, cache.lengths[slot], inputs)], cache)
+            if said.tokens[-1] == self.processor.stop_token:
+                break
+            tokens.append(said.tokens[-1])
+            inputs = embed(tokens[-1:])
+        return self.processor.decode(tokens)
+
+
+def as_samples(samples: np.ndarray | Tensor) -> Tensor:
+    """One utterance as a float32 tensor `[T]`; NaN and infinities become silence and full scale.
+
+    Raises:
+        ValueError: more than one dimension, or not floating point.
+    """
+    audio = torch.as_tensor(samples)
+    if audio.ndim != 1:
+        raise ValueError(f"audio of shape {list(audio.shape)}: {CHANNELS_AND_RATE}, shape [T]")
+    if not audio.is_floating_point():
+        raise ValueError(f"audio of type {audio.dtype}: {CHANNELS_AND_RATE}, float within -1 to 1")
+    return audio.float().nan_to_num(nan=0.0, posinf=1.0, neginf=-1.0)
+
+
+def token_limit(seconds: float) -> int:
+    """The most tokens that this much audio can hold; decoding further is a loop."""
+    return SPARE_TOKENS + int(TOKENS_PER_SECOND * seconds)

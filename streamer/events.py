@@ -1,0 +1,106 @@
+"""What a stream tells the world: one schema for the terminal, the sockets and Python.
+
+Times are seconds since the stream's first sample. The text to show is always `committed + draft`, verbatim.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """The root of all events. `type` is the name on the wire."""
+
+    type: ClassVar[str] = "event"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The event as plain values, its type first."""
+        return {"type": self.type, **asdict(self)}
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(self.to_dict(), ensure_ascii=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted(Event):
+    """Somebody began to speak: a segment is open."""
+
+    type: ClassVar[str] = "speech_started"
+    segment: int
+    start: float  # of the segment, pre-roll included
+
+
+@dataclass(frozen=True, slots=True)
+class Partial(Event):
+    """What an open segment says so far. Each one replaces the one before; its committed text only grows."""
+
+    type: ClassVar[str] = "partial"
+    segment: int
+    start: float
+    end: float  # of the audio it is based on
+    committed: str
+    draft: str
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word of a final, placed by forced alignment."""
+
+    word: str
+    start: float
+    end: float
+    confidence: float  # 0 to 1
+
+
+@dataclass(frozen=True, slots=True)
+class Final(Event):
+    """What a segment says. It never changes, and begins with everything its partials committed."""
+
+    type: ClassVar[str] = "final"
+    segment: int
+    start: float
+    end: float
+    text: str
+    words: tuple[Word, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Event):
+    """The stream has ended; nothing follows."""
+
+    type: ClassVar[str] = "done"
+    audio_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Error(Event):
+    """Something went wrong; the stream goes on only if another event follows."""
+
+    type: ClassVar[str] = "error"
+    code: str
+    message: str
+
+
+_KINDS: dict[str, type[Event]] = {kind.type: kind for kind in (SpeechStarted, Partial, Final, Done, Error)}
+
+
+def from_dict(values: dict[str, Any]) -> Event:
+    """The event that these plain values describe; keys it does not know are left alone.
+
+    Raises:
+        ValueError: the type is unknown or a value is missing.
+    """
+    kind = _KINDS.get(values.get("type", ""))
+    if kind is None:
+        raise ValueError(f"unknown event type {values.get('type')!r}; known: {', '.join(_KINDS)}")
+    fields = {name: values[name] for name in kind.__dataclass_fields__ if name in values}
+    if "words" in fields:
+        fields["words"] = tuple(Word(**word) for word in fields["words"])
+    try:
+        return kind(**fields)
+    except TypeError as error:
+        raise ValueError(f"not a whole {kind.type} event: {error}") from None

@@ -45,7 +45,7 @@ class LogMel:
         """Whole utterance `[T]` (float, 16 kHz) to features `[T // 160 + 1 >> 1, 160]`, as the reference gives them."""
         state = MelState()
         raw = torch.cat([self.push(samples, state), self.finish(state)])
-        return stack(raw, raw.amax()) if len(raw) else raw.new_empty(0, 2 * MEL_BANDS)
+        return stack(raw, float(raw.max())) if len(raw) else raw.new_empty(0, 2 * MEL_BANDS)
 
     def push(self, samples: Tensor, state: MelState) -> Tensor:
         """Takes samples `[T]`; gives the raw mel frames `[n, 80]` that no later sample can change.
@@ -78,14 +78,18 @@ class LogMel:
         return power.clamp(min=QUIETEST).log10().T
 
 
-def stack(raw: Tensor, peak: Tensor | float) -> Tensor:
+def stack(raw: Tensor, peak: float) -> Tensor:
     """Raw mel frames `[n, 80]` to encoder features `[n // 2, 160]`; `peak` is the loudest bin of the utterance.
 
     A last frame without a partner is dropped, as in the reference.
     """
     even = raw[: len(raw) // 2 * 2]
-    floored = torch.maximum(even, torch.as_tensor(peak - FLOOR_DECADES, dtype=raw.dtype, device=raw.device))
-    return (floored / 4 + 1).reshape(-1, 2 * MEL_BANDS)
+    return (torch.clamp(even, min=peak - FLOOR_DECADES) / 4 + 1).reshape(-1, 2 * MEL_BANDS)
+
+
+def feature_floor(peak: float) -> float:
+    """The least value that a feature can have when the loudest raw bin is `peak`."""
+    return (peak - FLOOR_DECADES) / 4 + 1
 
 
 def embedding_count(samples: int, window_size: int = 15, window_embeddings: int = 3) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import jinja2
@@ -95,6 +96,15 @@ class Processor:
     def encode(self, text: str) -> list[int]:
         """Text to tokens; special tokens in the text are recognised, none are added."""
         return self.tokenizer.encode(text, add_special_tokens=False).ids
+
+    def words(self, tokens: list[int]) -> list[tuple[str, int]]:
+        """The words that tokens spell, each with the index after its last token. A word begins where a space does."""
+        starts = [at for at, token in enumerate(tokens) if at and self._begins_word(token)]
+        spelled = ((self.decode(tokens[a:b]).strip(), b) for a, b in pairwise([0, *starts, len(tokens)]))
+        return [(word, end) for word, end in spelled if word]
+
+    def _begins_word(self, token: int) -> bool:
+        return self.tokenizer.decode([token])[:1].isspace()
 
     def decode(self, tokens: list[int]) -> str:
         """Tokens to text without special tokens."""

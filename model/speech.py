@@ -1,8 +1,7 @@
 """The whole network: audio in, text out, and the two operations that streaming is made of.
 
-`encode` turns stretches of many streams' features into hidden frames, `project` their windows into embeddings, and
-`extend` reads embeddings and tokens into cache slots. `transcribe` is the offline reference: the same operations once,
-over a whole utterance.
+`encode` turns stretches of many segments' features into embeddings and character probabilities; `extend` reads
+embeddings and tokens into cache slots. `transcribe` is the offline reference: both once, over a whole utterance.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from model.alignment import Alphabet
 from model.cache import KVCache
 from model.checkpoint import load_weights
 from model.config import SpeechConfig
@@ -22,22 +22,23 @@ from model.encoder import Conformer
 from model.errors import CheckpointError
 from model.features import SAMPLE_RATE, LogMel
 from model.granite import Extension, Granite, Prediction
+from model.guards import loop_length, token_limit
 from model.processor import INSTRUCTION, Processor
 from model.projector import Projector
 
 NANO = Path(__file__).parent / "nano"
-TOKENS_PER_SECOND = 8  # speech has about 3 words a second; more than this is a loop, not speech
-SPARE_TOKENS = 16  # for very short audio
 CHANNELS_AND_RATE = "pass one channel of 16 kHz samples"
 
 
 @dataclass(slots=True)
 class Span:
-    """A stretch of one segment's features that begins at a block's border."""
+    """A stretch of one segment's features that begins at a block's border. Frames count from the segment's start."""
 
     features: Tensor  # [T, 160]
+    start: int = 0  # its first frame
     left: Tensor | None = None  # the edge left of it; None at the start of the segment
-    borders: tuple[int, ...] = ()  # frames, multiples of the block, at which to keep an edge
+    before: Tensor | None = None  # [start % 15, D] hidden frames of the window that the start cuts
+    borders: tuple[int, ...] = ()  # frames, multiples of the block, left of which to keep an edge
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Heard:
 
     hidden: Tensor  # [T, D]
     log_probs: Tensor  # [T, labels] of the CTC head
+    embeddings: Tensor  # [3 for each window from the one that holds the start, width]
     edges: list[Tensor] = field(default_factory=list)  # one for each border asked for
 
 
@@ -59,6 +61,7 @@ class GraniteSpeech(nn.Module):
         self.projector = Projector(config)
         self.language_model = Granite(config.text)
         self.features = LogMel()
+        self.alphabet = Alphabet(config)
         self.processor: Processor
         self.name = ""
 
@@ -110,31 +113,38 @@ class GraniteSpeech(nn.Module):
     @torch.inference_mode()
     def encode(self, spans: Sequence[Span]) -> list[Heard]:
         """Encodes stretches of many segments at once; each gets what it would get alone."""
-        if not spans:
-            return []
+        spans_with_frames = [span for span in spans if len(span.features)]
+        results = iter(self._encode(spans_with_frames) if spans_with_frames else [])
+        return [next(results) if len(span.features) else self._nothing() for span in spans]
+
+    def _encode(self, spans: Sequence[Span]) -> list[Heard]:
         lengths = [len(span.features) for span in spans]
         encoding = self.encoder(
             torch.cat([span.features for span in spans]).to(self.device, self.dtype),
             self.encoder.layout(lengths),
             [span.left for span in spans],
-            [(clip, border) for clip, span in enumerate(spans) for border in span.borders],
+            [(clip, border - span.start) for clip, span in enumerate(spans) for border in span.borders],
         )
-        log_probs = encoding.logits.float().log_softmax(-1).cpu()
+        hidden = encoding.hidden.split(lengths)
+        windows = [
+            self.projector.windows(each if span.before is None else torch.cat([span.before, each]))
+            for span, each in zip(spans, hidden, strict=True)
+        ]
+        embeddings = self.projector(torch.cat(windows)).split([len(each) for each in windows])
+        log_probs = encoding.logits.float().log_softmax(-1).cpu().split(lengths)
         edges = iter(encoding.edges)
         return [
-            Heard(hidden, probs, [next(edges) for _ in span.borders])
-            for span, hidden, probs in zip(spans, encoding.hidden.split(lengths), log_probs.split(lengths), strict=True)
+            Heard(hidden[i], log_probs[i], embeddings[i].flatten(0, 1), [next(edges) for _ in span.borders])
+            for i, span in enumerate(spans)
         ]
 
-    @torch.inference_mode()
-    def project(self, stretches: Sequence[Tensor]) -> list[Tensor]:
-        """Hidden frames `[T, D]` of many segments, each from a window on, to embeddings `[3 ceil(T / 15), width]`."""
-        windows = [self.projector.windows(hidden) for hidden in stretches]
-        counts = [len(window) for window in windows]
-        if not sum(counts):
-            return [hidden.new_empty(0, self.config.text.hidden_size) for hidden in stretches]
-        embeddings = self.projector(torch.cat(windows))
-        return [each.flatten(0, 1) for each in embeddings.split(counts)]
+    def _nothing(self) -> Heard:
+        empty = torch.empty(0, device=self.device, dtype=self.dtype)
+        return Heard(
+            empty.view(0, self.config.encoder.output_width),
+            torch.empty(0, self.config.encoder.output_dim),
+            empty.view(0, self.config.text.hidden_size),
+        )
 
     @torch.inference_mode()
     def extend(self, extensions: Sequence[Extension], cache: KVCache) -> list[Prediction]:
@@ -150,31 +160,35 @@ class GraniteSpeech(nn.Module):
         Args:
             samples: `[T]` float, 16 kHz, nominally within -1 to 1.
             instruction: what the model is asked to do.
-            max_tokens: where to stop if the model does not; by default about 8 tokens a second.
+            max_tokens: decode like the reference, up to so many tokens; by default the guards against loops and
+                inventions say when it is enough.
 
         Raises:
             ValueError: the samples have another shape or type.
         """
         audio = as_samples(samples)
-        features = self.features(audio)
-        if len(features) == 0:
+        (heard,) = self.encode([Span(self.features(audio))])
+        guarded = max_tokens is None
+        if max_tokens is None:
+            max_tokens = token_limit(len(audio) / SAMPLE_RATE, self.alphabet.letters(heard.log_probs))
+        if not max_tokens or not len(heard.embeddings):
             return ""
-        (heard,) = self.encode([Span(features)])
-        (embeddings,) = self.project([heard.hidden])
         prompt = self.processor.prompt(instruction)
-        limit = token_limit(len(audio) / SAMPLE_RATE) if max_tokens is None else max_tokens
         embed = self.language_model.embed
-        inputs = torch.cat([embed(prompt.prefix), embeddings, embed(prompt.suffix)])
-        cache = self.cache(len(inputs) + limit)
+        inputs = torch.cat([embed(prompt.prefix), heard.embeddings, embed(prompt.suffix)])
+        cache = self.cache(len(inputs) + max_tokens)
         slot = cache.acquire()
         tokens: list[int] = []
-        while len(tokens) < limit:
+        while len(tokens) < max_tokens:
             (said,) = self.extend([Extension(slot, cache.lengths[slot], inputs)], cache)
             if said.tokens[-1] == self.processor.stop_token:
                 break
-            tokens.append(said.tokens[-1])
+            tokens += said.tokens
+            if guarded and (loop := loop_length(tokens)):
+                del tokens[-loop:]
+                break
             inputs = embed(tokens[-1:])
-        return self.processor.decode(tokens)
+        return self.processor.decode(tokens).strip()
 
 
 def as_samples(samples: np.ndarray | Tensor) -> Tensor:
@@ -189,8 +203,3 @@ def as_samples(samples: np.ndarray | Tensor) -> Tensor:
     if not audio.is_floating_point():
         raise ValueError(f"audio of type {audio.dtype}: {CHANNELS_AND_RATE}, float within -1 to 1")
     return audio.float().nan_to_num(nan=0.0, posinf=1.0, neginf=-1.0)
-
-
-def token_limit(seconds: float) -> int:
-    """The most tokens that this much audio can hold; decoding further is a loop."""
-    return SPARE_TOKENS + int(TOKENS_PER_SECOND * seconds)

@@ -1,0 +1,52 @@
+"""How far a recording is: one line on a terminal, nothing anywhere else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class ProgressBar:
+    """Name, bar, real-time factor and time left of one recording; use it as a context."""
+
+    def __init__(self, out: TextIO, name: str, duration_seconds: float | None) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[speed]}"),
+            TimeRemainingColumn(),
+            console=Console(file=out),
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            disable=not out.isatty(),
+        )
+        self._task = self._progress.add_task(escape(name), total=duration_seconds, speed="")
+        self._done_seconds = 0.0
+        self._started = time.monotonic()
+
+    def __enter__(self) -> ProgressBar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def advance(self, audio_seconds: float) -> None:
+        """So much more audio is done."""
+        self._done_seconds += audio_seconds
+        speed = self._done_seconds / max(time.monotonic() - self._started, 1e-3)
+        self._progress.update(self._task, advance=audio_seconds, speed=f"{speed:.0f}x real time")
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Takes the bar off the screen, so that something can be written where it stood."""
+        self._progress.stop()
+        yield
+        self._progress.start()

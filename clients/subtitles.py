@@ -1,0 +1,148 @@
+"""Subtitles from finals: cues that can be read, as SubRip or WebVTT. The same writer serves files and live streams.
+
+A cue is held back until the next one is known, because a short one stays on screen longer if there is room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Literal
+
+from streamer.events import Final, Word
+
+LINE_CHARACTERS = 42  # what broadcasters allow
+CUE_SECONDS = 7.0  # the longest; then the eye begins to read again
+SHORTEST_CUE_SECONDS = 1.0  # if the next one leaves the time
+PAUSE_SECONDS = 0.5  # as good a place to break as a full stop
+BREATH_SECONDS = 0.2  # as good as a comma
+
+SENTENCE_END, CLAUSE_END = (".", "?", "!", "…", "。", "？", "！"), (",", ";", ":", "、", "，")
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """What is on screen at once, at most two lines."""
+
+    start: float
+    end: float
+    lines: tuple[str, ...]
+
+
+class SubtitleWriter:
+    """Finals in, text of a subtitle file out; the pieces joined are the file."""
+
+    def __init__(self, kind: Literal["srt", "vtt"]) -> None:
+        self._kind = kind
+        self._header = "WEBVTT\n\n" if kind == "vtt" else ""
+        self._held: Cue | None = None
+        self._number = 0
+        self._last_end_ms = 0
+
+    def add(self, final: Final) -> str:
+        """What can be written now that this final is known."""
+        return self._put_header() + "".join(self._put(cue) for cue in cues(final))
+
+    def finish(self, audio_seconds: float) -> str:
+        """The rest of the file."""
+        return self._put_header() + self._put(None)
+
+    def _put(self, cue: Cue | None) -> str:
+        held, self._held = self._held, cue
+        if held is None:
+            return ""
+        room = cue.start if cue else inf
+        end = max(held.end, min(held.start + SHORTEST_CUE_SECONDS, room))
+        # Whole milliseconds, so that rounding cannot make two cues overlap or one last no time.
+        start_ms = max(round(held.start * 1000), self._last_end_ms)
+        end_ms = max(round(end * 1000), start_ms + 1)
+        self._number += 1
+        self._last_end_ms = end_ms
+        if self._kind == "srt":
+            times = f"{clock(start_ms, ',')} --> {clock(end_ms, ',')}"
+            return f"{self._number}\n{times}\n" + "\n".join(held.lines) + "\n\n"
+        text = "\n".join(held.lines).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        return f"{clock(start_ms, '.')} --> {clock(end_ms, '.')}\n{text}\n\n"
+
+    def _put_header(self) -> str:
+        header, self._header = self._header, ""
+        return header
+
+
+def clock(milliseconds: int, point: str) -> str:
+    """`01:02:03,004`, with the point that the format wants."""
+    seconds, milliseconds = divmod(milliseconds, 1000)
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}{point}{milliseconds:03}"
+
+
+def cues(final: Final) -> list[Cue]:
+    """The words of a final in cues: few, broken at sentences and pauses rather than anywhere, none almost empty."""
+    words = _short_words(final)
+    # best[end]: the cheapest way to cut words[:end], as its cost and where its last cue begins
+    best: list[tuple[float, int]] = [(0.0, 0)]
+    for end in range(1, len(words) + 1):
+        choices = []
+        for start in range(end - 1, -1, -1):
+            lines = layout(words[start:end])
+            if not lines or (start < end - 1 and words[end - 1].end - words[start].start > CUE_SECONDS):
+                break  # longer ones do not fit either
+            emptiness = 1 - sum(map(len, lines)) / (2 * LINE_CHARACTERS)
+            choices.append((best[start][0] + 1 + _break_cost(words, end) + emptiness**2, start))
+        best.append(min(choices))
+    found = []
+    end = len(words)
+    while end:
+        start = best[end][1]
+        found.append(Cue(words[start].start, words[end - 1].end, layout(words[start:end])))
+        end = start
+    return found[::-1]
+
+
+def layout(words: Sequence[Word]) -> tuple[str, ...]:
+    """The words on one line or two, the second if possible beginning after a pause. Empty if they do not fit."""
+    texts = [word.word for word in words]
+    whole = " ".join(texts)
+    if len(whole) <= LINE_CHARACTERS:
+        return (whole,)
+    pairs = []
+    for middle in range(1, len(words)):
+        lines = (" ".join(texts[:middle]), " ".join(texts[middle:]))
+        if max(map(len, lines)) <= LINE_CHARACTERS:
+            unevenness = abs(len(lines[0]) - len(lines[1])) / LINE_CHARACTERS
+            pairs.append((_break_cost(words, middle) + unevenness, lines))
+    return min(pairs)[1] if pairs else ()
+
+
+def _break_cost(words: Sequence[Word], at: int) -> float:
+    """How bad it is to break before `words[at]`: 0 where the sentence or the final ends, 1 within a phrase."""
+    if at == len(words):
+        return 0.0
+    before = words[at - 1]
+    pause_seconds = words[at].start - before.end
+    if before.word.endswith(SENTENCE_END) or pause_seconds >= PAUSE_SECONDS:
+        return 0.0
+    if before.word.endswith(CLAUSE_END) or pause_seconds >= BREATH_SECONDS:
+        return 0.5
+    return 1.0
+
+
+def _short_words(final: Final) -> list[Word]:
+    """The final's words, or its text spread over its time if it has none, cut to what fits a line."""
+    words: Sequence[Word] = final.words
+    if not words:
+        texts = final.text.split()
+        step = (final.end - final.start) / max(len(texts), 1)
+        words = [
+            Word(text, final.start + index * step, final.start + (index + 1) * step, 0.0)
+            for index, text in enumerate(texts)
+        ]
+    pieces = []
+    for word in words:
+        text = " ".join(word.word.split())
+        count = -(-len(text) // LINE_CHARACTERS)
+        step = (word.end - word.start) / max(count, 1)
+        for index in range(count):
+            piece = text[index * LINE_CHARACTERS : (index + 1) * LINE_CHARACTERS]
+            pieces.append(Word(piece, word.start + index * step, word.start + (index + 1) * step, word.confidence))
+    return pieces

@@ -1,0 +1,130 @@
+"""Views on a terminal or a pipe: events in, characters out. Chosen once; nobody else asks what stdout is.
+
+The live view redraws nothing but the open segment. Its cursor rests, hidden, on the first cell of that segment: when
+the window changes its width, terminals that reflow their text and terminals that do not both keep that cell under the
+cursor, so a redraw needs no knowledge of the old width.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from typing import Protocol, TextIO
+
+from rich.cells import cell_len, chop_cells
+
+from clients.formats import Writer
+from clients.transcript import Transcript
+from streamer.events import Done, Event, Final
+
+HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
+BEGIN_UPDATE, END_UPDATE = "\x1b[?2026h", "\x1b[?2026l"  # drawn at once where the terminal knows it, else ignored
+ERASE_LINE, ERASE_BELOW = "\x1b[K", "\x1b[J"
+DIM, PLAIN = "\x1b[2m", "\x1b[0m"
+
+
+class View(Protocol):
+    """Shows one stream to somebody."""
+
+    def show(self, event: Event) -> None:
+        """Shows what the event changes."""
+
+    def close(self) -> None:
+        """Leaves everything clean, also after an interruption."""
+
+
+class PipeView:
+    """Finals only, in some format, flushed one by one, for a program that reads along."""
+
+    def __init__(self, out: TextIO, writer: Writer) -> None:
+        self._out, self._writer = out, writer
+
+    def show(self, event: Event) -> None:
+        """Writes a final, and what the format ends with."""
+        match event:
+            case Final():
+                self._write(self._writer.add(event))
+            case Done():
+                self._write(self._writer.finish(event.audio_seconds))
+
+    def close(self) -> None:
+        """Nothing to clean: a pipe never holds half a line."""
+
+    def _write(self, text: str) -> None:
+        if text:
+            self._out.write(text)
+            self._out.flush()
+
+
+class EventView:
+    """One JSON event a line."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def show(self, event: Event) -> None:
+        """Writes the event."""
+        self._out.write(event.to_json() + "\n")
+        self._out.flush()
+
+    def close(self) -> None:
+        """Nothing to clean: a pipe never holds half a line."""
+
+
+class TerminalView:
+    """Finals scroll away like any output; below them the open segment, committed words plain, the draft dimmed."""
+
+    def __init__(self, out: TextIO, size: Callable[[], tuple[int, int]] | None = None) -> None:
+        """Draws on `out`; `size` tells columns and lines, and is asked at each update since windows are resized."""
+        self._out = out
+        self._size = size or (lambda: os.get_terminal_size(out.fileno()))
+        self._transcript = Transcript()
+        self._drawn = ""
+
+    def show(self, event: Event) -> None:
+        """Redraws the open segment; a final leaves it for good."""
+        columns, lines = self._size()
+        finals = len(self._transcript.finals)
+        self._transcript.take(event)
+        # One column stays free: a full line leaves the cursor in a state on which terminals disagree
+        width = max(columns - 1, 1) if columns else 79  # some pseudo-terminals do not know their size
+        above = "".join(
+            f"{line}{ERASE_LINE}\n"
+            for final in self._transcript.finals[finals:]
+            for line in wrap(final.text.strip(), "", width)
+        )
+        open_lines = wrap(self._transcript.committed, self._transcript.draft, width)[-max(lines, 1) :]
+        drawing = "\n".join(line + ERASE_LINE for line in open_lines)
+        back = f"\x1b[{len(open_lines) - 1}A" if len(open_lines) > 1 else ""
+        # erasing after writing, not before: there is no moment at which the words are gone
+        drawn = f"{drawing}{ERASE_BELOW}\r{back}"
+        if above or drawn != self._drawn:
+            self._out.write(f"{BEGIN_UPDATE}{HIDE_CURSOR}\r{above}{drawn}{END_UPDATE}")
+            self._out.flush()
+        self._drawn = drawn
+
+    def close(self) -> None:
+        """Takes the open segment off the screen and gives the cursor back; finals stay."""
+        self._out.write(f"\r{ERASE_BELOW}{SHOW_CURSOR}")
+        self._out.flush()
+
+
+def wrap(committed: str, draft: str, width: int) -> list[str]:
+    """`committed + draft` as lines of whole words at most `width` cells wide, the draft dimmed. No text, no line."""
+    # one for one, so that the border stays; an escape sequence in a text from elsewhere must not reach the terminal
+    text = "".join(character if character.isprintable() else " " for character in committed + draft)
+    lines: list[tuple[int, int]] = []
+    for word in re.finditer(r"\S+", text):
+        end = word.start()
+        for piece in chop_cells(word.group(), width):  # a word wider than the window is cut
+            start, end = end, end + len(piece)
+            if lines and cell_len(text[lines[-1][0] : end]) <= width:
+                lines[-1] = (lines[-1][0], end)
+            else:
+                lines.append((start, end))
+    border = len(committed)
+    return [
+        text[start:end] if end <= border else f"{text[start:border]}{DIM}{text[max(start, border) : end]}{PLAIN}"
+        for start, end in lines
+    ]

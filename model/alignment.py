@@ -1,0 +1,99 @@
+"""What the CTC head gives for free: which characters were heard, and when each word of a text was said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+from torchaudio.functional import forced_align
+
+from model.config import SpeechConfig
+
+BLANK = 0
+LATIN_1 = 256  # without a list of labels, a label is the code point of its character
+
+
+@dataclass(frozen=True, slots=True)
+class WordSpan:
+    """Where a word lies among the frames."""
+
+    start: int  # its first frame
+    end: int  # the frame after its last
+
+
+class Alphabet:
+    """The characters of the CTC head."""
+
+    def __init__(self, config: SpeechConfig) -> None:
+        labels = config.ctc_labels or tuple(map(chr, range(min(LATIN_1, config.encoder.output_dim))))
+        self._characters = labels
+        self._labels = {character: label for label, character in enumerate(labels) if label != BLANK}
+
+    def labels(self, word: str) -> list[int]:
+        """The labels that spell a word; characters that the head does not know are left out."""
+        known = self._labels
+        # heads differ in case: take the character as it is, else its small form
+        spelled = (known.get(character, known.get(character.lower())) for character in word)
+        return [label for label in spelled if label is not None]
+
+    def letters(self, log_probs: Tensor) -> int:
+        """How many characters the head hears in frames `[T, labels]`, spaces aside: its greedy path without repeats."""
+        path = torch.unique_consecutive(log_probs.argmax(-1)) if len(log_probs) else torch.empty(0)
+        return sum(1 for label in path.tolist() if label != BLANK and self._spells(label))
+
+    def _spells(self, label: int) -> bool:
+        return label < len(self._characters) and not self._characters[label].isspace()
+
+
+def align(words: Sequence[str], log_probs: Tensor, alphabet: Alphabet) -> list[WordSpan] | None:
+    """Finds when each word was said, by the most likely CTC path that spells them all.
+
+    Args:
+        words: in the order they were said, without spaces.
+        log_probs: `[T, labels]` of the frames they lie in.
+        alphabet: spells them.
+
+    Returns:
+        A span for each word; a word that cannot be spelled gets an empty span where the word before it ends. None when
+        there are fewer frames than the words need.
+    """
+    spelled = [alphabet.labels(word) for word in words]
+    space = alphabet.labels(" ")
+    labels: list[int] = []
+    owners: list[int] = []  # the word that each label belongs to, -1 for spaces between words
+    for index, word in enumerate(spelled):
+        if word and labels:
+            labels += space
+            owners += [-1] * len(space)
+        labels += word
+        owners += [index] * len(word)
+    repeats = sum(first == second for first, second in pairwise(labels))
+    if not labels:
+        return [WordSpan(0, 0)] * len(words)
+    if len(log_probs) < len(labels) + repeats:  # between equal labels a path needs a blank
+        return None
+    path, _ = forced_align(log_probs[None].contiguous(), torch.tensor([labels], dtype=torch.int32), blank=BLANK)
+    starts, ends = _runs(path[0].tolist())
+    spans, end = [], 0
+    for index in range(len(words)):
+        mine = [at for at, owner in enumerate(owners) if owner == index]
+        start, end = (starts[mine[0]], ends[mine[-1]]) if mine else (end, end)
+        spans.append(WordSpan(start, end))
+    return spans
+
+
+def _runs(path: list[int]) -> tuple[list[int], list[int]]:
+    """First frame, and frame after the last, of each label of a path, blanks aside."""
+    starts, ends = [], []
+    before = BLANK
+    for frame, label in enumerate(path):
+        if label != BLANK and label != before:
+            starts.append(frame)
+            ends.append(frame)
+        if label != BLANK:
+            ends[-1] = frame + 1
+        before = label
+    return starts, ends

@@ -1,0 +1,31 @@
+"""Two bounds on what a language model may make of audio: loops and inventions end here. Offline and live share them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+TOKENS_PER_SECOND = 8  # speech has about 3 words a second
+SPARE_TOKENS = 8  # for very short audio, and for tokens whose characters the CTC head cannot spell
+LOOP_REPEATS = 5  # nobody says the same thing five times in a row
+LOOP_TOKENS = 8  # the longest phrase that is looked at for that
+
+
+def token_limit(seconds: float, letters: int) -> int:
+    """The most tokens that audio can hold.
+
+    Args:
+        seconds: its length.
+        letters: how many characters the CTC head hears in it; a token has at least one, and no letters mean no words.
+    """
+    return min(int(TOKENS_PER_SECOND * seconds), letters) + SPARE_TOKENS if letters else 0
+
+
+def loop_length(tokens: Sequence[int]) -> int:
+    """How many tokens at the end only repeat what stands before them, five times or more; 0 if they do not."""
+    for size in range(1, LOOP_TOKENS + 1):
+        last = tokens[-size:]
+        if len(tokens) >= LOOP_REPEATS * size and all(
+            tokens[len(tokens) - (turn + 1) * size : len(tokens) - turn * size] == last for turn in range(LOOP_REPEATS)
+        ):
+            return (LOOP_REPEATS - 1) * size
+    return 0

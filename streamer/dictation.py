@@ -1,0 +1,89 @@
+"""What the language model writes for one segment: at each update exactly what greedy decoding from nothing would write.
+
+```
+cache:  | prompt prefix | audio embeddings | suffix | committed tokens | draft |
+                          ^ rewind to the first embedding that changed
+```
+One forward reads what changed, the suffix and the whole last hypothesis, and tells the greedy token after each of its
+positions. The hypothesis stands as far as it agrees; from there decoding goes on token by token. Committed tokens are
+forced: they stand whether greedy decoding still agrees or not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from model.granite import Extension, Prediction
+from model.guards import loop_length
+from model.processor import Prompt
+
+LEAST_PROBABILITY = 1e-6  # of a committed token that greedy decoding no longer agrees with
+
+
+class Dictation:
+    """The hypothesis of one segment and its place in the cache."""
+
+    def __init__(self, slot: int, prompt: Prompt, stop_token: int, embed: Callable[[Sequence[int]], Tensor]) -> None:
+        """Takes an empty cache slot; `embed` gives the embeddings of tokens."""
+        self.slot = slot
+        self.tokens: list[int] = []  # the hypothesis of the last finished pass
+        self.log_probs: list[float] = []  # of its tokens
+        self.committed = 0  # how many of its tokens can no longer change
+        self.writing = False
+        self._embed, self._stop = embed, stop_token
+        self._prefix, self._suffix = prompt.prefix, prompt.suffix
+        self._audio = 0  # embeddings in the cache that still stand
+        self._limit = 0
+        self._written: list[int] = []  # tokens accepted in the pass under way
+        self._values: list[float] = []
+        self._draft: list[int] = []  # tokens that the next prediction checks
+        self._next = Extension(slot, 0, torch.empty(0))
+
+    def begin(self, embeddings: Tensor, first_changed: int, limit: int) -> None:
+        """Starts a pass over all embeddings `[n, width]`, of which those before `first_changed` are in the cache."""
+        assert not self.writing, "a pass is under way"
+        kept = min(first_changed, self._audio)
+        if self._audio:
+            start, pieces = len(self._prefix) + kept, []
+        else:
+            start, pieces = 0, [self._embed(self._prefix)]
+        pieces += [embeddings[kept:], self._embed(self._suffix + self.tokens)]
+        self._audio, self._limit = len(embeddings), max(limit, self.committed)
+        self._draft, self._written, self._values = self.tokens, [], []
+        self._next = Extension(self.slot, start, torch.cat(pieces), predictions=1 + len(self._draft))
+        self.writing = True
+
+    def extension(self) -> Extension:
+        """What to read into the cache next."""
+        assert self.writing, "no pass is under way"
+        return self._next
+
+    def read(self, prediction: Prediction) -> None:
+        """Takes what greedy decoding says after the extension; `writing` is false once the pass is finished."""
+        draft, self._draft = self._draft, []
+        for index, (token, log_prob) in enumerate(zip(prediction.tokens, prediction.log_probs, strict=True)):
+            drafted = draft[index] if index < len(draft) else None
+            if drafted is not None and index < self.committed and token != drafted:
+                # What else was likely is not known, only that the greedy token left no more than this.
+                token, log_prob = drafted, math.log(max(1 - math.exp(log_prob), LEAST_PROBABILITY))
+            if token == self._stop or len(self._written) >= self._limit:
+                self._finish()
+                return
+            self._written.append(token)
+            self._values.append(log_prob)
+            if token != drafted:
+                break  # what follows was said after another token
+        if loop := loop_length(self._written):
+            del self._written[max(self.committed, len(self._written) - loop) :]
+            self._finish()
+            return
+        last = len(self._prefix) + self._audio + len(self._suffix) + len(self._written) - 1
+        self._next = Extension(self.slot, last, self._embed(self._written[-1:]))
+
+    def _finish(self) -> None:
+        self.tokens, self.log_probs = self._written, self._values[: len(self._written)]
+        self.writing = False

@@ -1,0 +1,40 @@
+"""Plays a recording to a listener at the speed of speech, as a microphone would."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+Samples = NDArray[np.float32]
+
+
+def at_the_speed_of_speech(
+    chunks: Iterator[Samples],
+    samples_per_second: float,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[Samples]:
+    """Hands out each chunk when its last sample has been spoken, and with it all that was spoken meanwhile.
+
+    So a listener that is slow gets longer pieces, and lags by one piece instead of more and more. The clock starts at
+    the first request.
+    """
+    start = clock()
+    given_samples = 0
+    waiting = next(chunks, None)
+    while waiting is not None:
+        early_seconds = start + (given_samples + len(waiting)) / samples_per_second - clock()
+        if early_seconds > 0:
+            sleep(early_seconds)
+        spoken_samples = round((clock() - start) * samples_per_second)
+        due = [waiting]
+        given_samples += len(waiting)
+        waiting = next(chunks, None)
+        while waiting is not None and given_samples + len(waiting) <= spoken_samples:
+            due.append(waiting)
+            given_samples += len(waiting)
+            waiting = next(chunks, None)
+        yield np.concatenate(due)

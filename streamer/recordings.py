@@ -1,0 +1,192 @@
+"""Any recording to 16 kHz mono samples, a chunk at a time. Knows nothing of models or events.
+
+FFmpeg, inside the wheel of `av`, reads the container and the codec; soxr changes the rate. Memory does not grow with
+the length of the recording.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import av
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from model.errors import AudioError
+
+SAMPLE_RATE = 16_000  # Hz, what the network hears; model.features says the same, but would load torch
+STANDARD_INPUT = "-"
+
+# The share of each speaker in the mix, after ITU-R BS.775: dialogue sits in the centre, the subwoofer only rumbles.
+CHANNEL_WEIGHTS = {"FC": 1.0, "FL": 0.707, "FR": 0.707, "LFE": 0.0, "LFE2": 0.0}
+OTHER_CHANNEL_WEIGHT = 0.5
+
+GAP_SECONDS = 0.2  # a hole in the timestamps longer than this becomes silence, so that subtitles fit the picture
+BROKEN_CLOCK_SECONDS = 3600.0  # a longer hole is a broken clock and is passed over
+CUT_SHORT_SECONDS = 0.5  # less than the header promised by more than this: the file is cut short
+UNINDEXED = {"aac", "ac3", "eac3", "dts"}  # bare streams without a header: FFmpeg only guesses their duration
+
+Samples = NDArray[np.float32]  # [T], within -1 to 1
+
+
+class Recording:
+    """An open recording: its name, its duration if known, and its samples, which can be read once."""
+
+    def __init__(self, name: str, container: Any, stream: Any) -> None:
+        self.name = name
+        self.warning: str | None = None  # known once all chunks are read: what of the recording could not be
+        self._container, self._stream = container, stream
+        self._promised_seconds = None
+        if stream.duration and container.format.name not in UNINDEXED:
+            self._promised_seconds = float(stream.duration * stream.time_base)
+        self.duration_seconds = self._promised_seconds
+        if self.duration_seconds is None and container.duration:
+            self.duration_seconds = container.duration / av.time_base
+        self._read_seconds = 0.0
+        self._damaged = False
+
+    def chunks(self, chunk_samples: int) -> Iterator[Samples]:
+        """All samples, in chunks of this size and a last one that may be shorter. No samples, no chunk.
+
+        Raises:
+            AudioError: nothing can be decoded, though the file says that it has sound.
+        """
+        kept: list[Samples] = []
+        kept_samples = 0
+        for piece in self._resampled():
+            kept.append(piece)
+            kept_samples += len(piece)
+            if kept_samples >= chunk_samples:
+                joined = np.concatenate(kept)
+                whole = len(joined) - len(joined) % chunk_samples
+                for start in range(0, whole, chunk_samples):
+                    yield joined[start : start + chunk_samples]
+                kept, kept_samples = [joined[whole:]], len(joined) - whole
+        if kept_samples:
+            yield np.concatenate(kept)
+        self._take_stock()
+
+    def _resampled(self) -> Iterator[Samples]:
+        rate, resampler = SAMPLE_RATE, None
+        nothing = np.empty(0, np.float32)
+        for samples, next_rate in self._mono():
+            if next_rate != rate:  # also in mid-stream: chained ogg files and broadcasts do that
+                if resampler is not None:
+                    yield resampler.resample_chunk(nothing, last=True)
+                rate = next_rate
+                resampler = None if rate == SAMPLE_RATE else soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32")
+            yield samples if resampler is None else resampler.resample_chunk(samples)
+        if resampler is not None:
+            yield resampler.resample_chunk(nothing, last=True)
+
+    def _mono(self) -> Iterator[tuple[Samples, int]]:
+        start_seconds = (self._container.start_time or 0) / av.time_base
+        for frame in self._frames():
+            if frame.time is not None:
+                gap_seconds = frame.time - start_seconds - self._read_seconds
+                if GAP_SECONDS < gap_seconds < BROKEN_CLOCK_SECONDS:
+                    # a second at a time: the hole may be long
+                    for second in range(int(gap_seconds) + 1):
+                        yield np.zeros(int(min(1.0, gap_seconds - second) * frame.rate), np.float32), frame.rate
+                    self._read_seconds += gap_seconds
+            yield mix(frame), frame.rate
+            self._read_seconds += frame.samples / frame.rate
+
+    def _frames(self) -> Iterator[Any]:
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.FFmpegError:  # the container is broken from here on; what came before it is whole
+                self._damaged = True
+                return
+            if packet is None:
+                return
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:  # one broken packet: the next one may be whole again
+                self._damaged = True
+                continue
+            yield from frames
+
+    def _take_stock(self) -> None:
+        promised = self._promised_seconds
+        short = promised is not None and promised - self._read_seconds > CUT_SHORT_SECONDS
+        if not (self._damaged or short):
+            return
+        if not self._read_seconds:
+            raise AudioError(f"{self.name}: nothing in it can be decoded; it is damaged, fetch or record it again")
+        of = f" of {promised:.1f}" if promised else ""
+        self.warning = f"{self.name}: damaged or cut short, {self._read_seconds:.1f}{of} seconds could be read"
+
+
+@contextmanager
+def open_recording(path: str) -> Iterator[Recording]:
+    """Opens a file, or standard input for `-`, and finds its first audio stream.
+
+    Raises:
+        AudioError: there is no such file, or it is no recording; the message says what to do.
+    """
+    name = "standard input" if path == STANDARD_INPUT else path
+    with _open_file(path, name) as file:
+        try:
+            # by file object, never by name: a playlist must not make FFmpeg open other files or the network
+            container = av.open(file, metadata_errors="ignore")
+        except (av.FFmpegError, UnicodeError):
+            raise AudioError(f"{name}: {_no_recording(path)}") from None
+        with container:
+            if not container.streams.audio:
+                raise AudioError(f"{name}: has no audio stream; pass a recording with sound")
+            stream = container.streams.audio[0]
+            if stream.codec_context is None:
+                raise AudioError(f"{name}: its codec is unknown; convert it to FLAC or WAV first")
+            yield Recording(name, container, stream)
+
+
+def mix(frame: Any) -> Samples:
+    """One decoded frame as mono float samples `[T]` at its own rate; NaN is silence, beyond full scale is clipped."""
+    values = frame.to_ndarray()
+    if not frame.format.is_planar:
+        values = values.reshape(frame.samples, -1).T
+    if values.dtype == np.uint8:
+        values = values.astype(np.float32) - 128  # unsigned: silence lies in the middle
+        scale = 128.0
+    elif np.issubdtype(values.dtype, np.integer):
+        scale = -float(np.iinfo(values.dtype).min)
+    else:
+        values = np.clip(np.nan_to_num(values, nan=0.0), -1, 1)
+        scale = 1.0
+    weights = np.array([CHANNEL_WEIGHTS.get(channel.name, OTHER_CHANNEL_WEIGHT) for channel in frame.layout.channels])
+    if not weights.any():  # nothing but a subwoofer
+        weights[:] = 1.0
+    return ((weights / weights.sum() / scale) @ values).astype(np.float32)
+
+
+def _open_file(path: str, name: str) -> BinaryIO:
+    try:
+        if path == STANDARD_INPUT:
+            # unbuffered: a read gives what is there, so a live pipe is heard at once
+            return open(0, "rb", buffering=0, closefd=False)
+        status = Path(path).stat()
+        if stat.S_ISREG(status.st_mode) and status.st_size == 0:
+            raise AudioError(f"{name}: the file is empty; record or copy it again")
+        return open(path, "rb", buffering=0)
+    except FileNotFoundError:
+        raise AudioError(f"{name}: no such file; check the path") from None
+    except IsADirectoryError:
+        raise AudioError(f"{name}: is a directory; name the recordings in it") from None
+    except PermissionError:
+        raise AudioError(f"{name}: may not be read; check its permissions") from None
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        raise AudioError(f"{name!r}: cannot be opened: {error}") from None
+
+
+def _no_recording(path: str) -> str:
+    if path == STANDARD_INPUT:
+        return "no recording that can be read from a pipe; mp4 and m4a often cannot, pass those as a file"
+    return "not a recording, or damaged at its start; play it in another program to check"

@@ -1,0 +1,165 @@
+"""One segment of speech, from its first sample to its final: hears, dictates, commits, and says so in events."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from model.alignment import WordSpan, align
+from model.features import SAMPLE_RATE
+from model.granite import Extension, Prediction
+from model.guards import token_limit
+from model.speech import GraniteSpeech, Heard, Span
+from streamer.commit import Policy, WrittenWord, committable
+from streamer.dictation import Dictation
+from streamer.events import Event, Final, Partial, SpeechStarted, Word
+from streamer.hearing import FRAME_SECONDS, Hearing
+
+CUT_FRAMES = 200  # a segment that must be cut is cut within its last four seconds
+
+
+class Segment:
+    """A machine with two kinds of work: something to encode, then something to extend, until the update is done."""
+
+    def __init__(self, model: GraniteSpeech, dictation: Dictation, index: int, start_samples: int) -> None:
+        """Opens a segment that begins at a sample of its stream."""
+        self.index, self.start_samples = index, start_samples
+        self._model = model
+        self.hearing = self._new_hearing()
+        self.dictation = dictation
+        self.words: list[WrittenWord] = []  # of the last hypothesis
+        self.finished = False
+        self._events: list[Event] = [SpeechStarted(index, self._seconds(0))]
+        self._policy = Policy()
+        self._encoding: Span | None = None
+        self._shown = ("", "")
+
+    def _new_hearing(self) -> Hearing:
+        config = self._model.config
+        return Hearing(self._model.features, config.encoder.context_size, config.window_size, config.window_embeddings)
+
+    # --- what the engine asks, in this order ---
+
+    def span(self, windows: int) -> Span | None:
+        """What to encode, if there are `windows` new windows or the segment has ended; None while there is no need."""
+        hearing = self.hearing
+        if self.finished or not self.idle:
+            return None
+        if not hearing.ended and hearing.windows - hearing.windows_heard < windows:
+            return None
+        self._encoding = hearing.span()
+        return self._encoding
+
+    def hear(self, heard: Heard) -> None:
+        """Takes what was encoded, and begins to write if there is anything to write down."""
+        assert self._encoding is not None, "nothing was to be encoded"
+        changed = self.hearing.take(self._encoding, heard)
+        self._encoding = None
+        letters = self._model.alphabet.letters(self.hearing.log_probs)
+        limit = token_limit(self.hearing.samples / SAMPLE_RATE, letters)
+        if limit or self.dictation.tokens:
+            self.dictation.begin(self.hearing.embeddings, changed, limit)
+        else:
+            self._conclude([])
+
+    def extension(self) -> Extension | None:
+        """What to read into the cache; None while there is no need."""
+        return self.dictation.extension() if self.dictation.writing else None
+
+    def read(self, prediction: Prediction) -> None:
+        """Takes what the language model said; the update is over when it has written its hypothesis."""
+        before = self.dictation.tokens
+        self.dictation.read(prediction)
+        if not self.dictation.writing:
+            self._conclude(before)
+
+    # --- what the stream asks ---
+
+    @property
+    def idle(self) -> bool:
+        """No update is under way."""
+        return self._encoding is None and not self.dictation.writing
+
+    def take_events(self) -> list[Event]:
+        """The events since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    def cut_frame(self) -> int:
+        """Where to end a segment that has no pause: in the widest gap late enough, behind what is committed."""
+        ends = [word.end for word in self.words]
+        starts = [word.start for word in self.words[1:]] + [self.hearing.heard]
+        earliest = max(0, self.hearing.heard - CUT_FRAMES)
+        gaps = [
+            (start - end, (start + end) // 2)
+            for word, end, start in zip(self.words, ends, starts, strict=True)
+            if word.tokens >= self.dictation.committed and end >= earliest
+        ]
+        return max(gaps)[1] if gaps else self.hearing.heard
+
+    def cut(self, samples: Tensor) -> None:
+        """Ends the segment after these samples, the first of those it was fed."""
+        self.hearing = self._new_hearing()
+        self.hearing.feed(samples)
+        self.hearing.ended = True
+
+    # --- what follows from an update ---
+
+    def _conclude(self, before: Sequence[int]) -> None:
+        dictation = self.dictation
+        self.words = self._place_words()
+        if self.hearing.ended:
+            self._finish()
+            return
+        certain = committable(self.words, dictation.tokens, before, self.hearing.heard, self._policy)
+        dictation.committed = max(dictation.committed, certain)
+        self._show()
+
+    def _show(self) -> None:
+        committed, draft = self._text()
+        if (committed, draft) == self._shown:
+            return
+        self._shown = (committed, draft)
+        end = self._seconds(self.hearing.heard)
+        self._events.append(Partial(self.index, self._seconds(0), end, committed, draft))
+
+    def _finish(self) -> None:
+        committed, draft = self._text()
+        words, first = [], 0
+        for word in self.words:
+            values = self.dictation.log_probs[first : word.tokens]
+            first = word.tokens
+            confidence = round(math.exp(sum(values) / len(values)), 3)
+            words.append(Word(word.text, self._seconds(word.start), self._seconds(word.end), confidence))
+        end = round((self.start_samples + self.hearing.samples) / SAMPLE_RATE, 3)
+        self._events.append(Final(self.index, self._seconds(0), end, committed + draft, tuple(words)))
+        self.finished = True
+
+    def _text(self) -> tuple[str, str]:
+        """What is committed, and what stands behind it for now; together they are the text."""
+        decode, dictation = self._model.processor.decode, self.dictation
+        text = decode(dictation.tokens).strip()
+        committed = decode(dictation.tokens[: dictation.committed]).strip()
+        assert text.startswith(committed), f"{committed!r} does not begin {text!r}"
+        return committed, text[len(committed) :]
+
+    def _place_words(self) -> list[WrittenWord]:
+        """The hypothesis' words among the frames. Committed words keep their places, the rest lies behind them."""
+        spelled = self._model.processor.words(self.dictation.tokens)
+        placed = [] if self.hearing.ended else [word for word in self.words if word.tokens <= self.dictation.committed]
+        rest = spelled[len(placed) :]
+        origin = placed[-1].end if placed else 0
+        frames = self.hearing.log_probs[origin:]
+        spans = align([text for text, _ in rest], frames, self._model.alphabet)
+        if spans is None:  # more characters than frames: nobody speaks that fast, so nothing of it is certain
+            spans = [WordSpan(len(frames), len(frames))] * len(rest)
+        return placed + [
+            WrittenWord(text, tokens, origin + span.start, origin + span.end)
+            for (text, tokens), span in zip(rest, spans, strict=True)
+        ]
+
+    def _seconds(self, frames: int) -> float:
+        """The stream's time of a frame of this segment."""
+        return round(self.start_samples / SAMPLE_RATE + frames * FRAME_SECONDS, 3)

@@ -15,7 +15,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 class ProgressBar:
     """Name, bar, real-time factor and time left of one recording; use it as a context."""
 
-    def __init__(self, out: TextIO, name: str, duration_seconds: float | None) -> None:
+    def __init__(self, out: TextIO, name: str, duration_seconds: float | None, shown: bool = True) -> None:
+        self._shown = shown and out.isatty()
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -25,18 +26,18 @@ class ProgressBar:
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
-            disable=not out.isatty(),
+            disable=not self._shown,
         )
         self._task = self._progress.add_task(escape(name), total=duration_seconds, speed="")
         self._done_seconds = 0.0
         self._started = time.monotonic()
 
     def __enter__(self) -> ProgressBar:
-        self._progress.start()
+        self._start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        self._stop()
 
     def advance(self, audio_seconds: float) -> None:
         """So much more audio is done."""
@@ -47,6 +48,14 @@ class ProgressBar:
     @contextmanager
     def hidden(self) -> Iterator[None]:
         """Takes the bar off the screen, so that something can be written where it stood."""
-        self._progress.stop()
+        self._stop()
         yield
-        self._progress.start()
+        self._start()
+
+    def _start(self) -> None:
+        if self._shown:
+            self._progress.start()
+
+    def _stop(self) -> None:
+        if self._shown:  # rich would write an empty line where there is no terminal
+            self._progress.stop()

@@ -81,23 +81,24 @@ class TerminalView:
         self._size = size or (lambda: os.get_terminal_size(out.fileno()))
         self._transcript = Transcript()
         self._drawn = ""
+        self._width = 0
 
     def show(self, event: Event) -> None:
         """Redraws the open segment; a final leaves it for good."""
-        columns, lines = self._size()
+        columns, rows = self._size()
+        # One column stays free: a full line leaves the cursor in a state on which terminals disagree.
+        width = max(columns - 1, 1) if columns else 79  # some pseudo-terminals do not know their size
+        resized, self._width = width != self._width, width
         finals = len(self._transcript.finals)
         self._transcript.take(event)
-        # One column stays free: a full line leaves the cursor in a state on which terminals disagree
-        width = max(columns - 1, 1) if columns else 79  # some pseudo-terminals do not know their size
-        above = "".join(
-            f"{line}{ERASE_LINE}\n"
-            for final in self._transcript.finals[finals:]
-            for line in wrap(final.text.strip(), "", width)
-        )
-        open_lines = wrap(self._transcript.committed, self._transcript.draft, width)[-max(lines, 1) :]
-        drawing = "\n".join(line + ERASE_LINE for line in open_lines)
-        back = f"\x1b[{len(open_lines) - 1}A" if len(open_lines) > 1 else ""
-        # erasing after writing, not before: there is no moment at which the words are gone
+        said = [line for final in self._transcript.finals[finals:] for line in wrap(final.text, "", width)]
+        still_open = wrap(self._transcript.committed, self._transcript.draft, width)[-max(rows, 1) :]
+        # Erasing behind the text, not before it: there is no moment at which the words are gone. Except after a
+        # resize: terminals remember which rows they have wrapped, and forget it only when the row is erased.
+        before = ERASE_LINE if resized else ""
+        above = "".join(f"{before}{line}{ERASE_LINE}\n" for line in said)
+        drawing = "\n".join(f"{before}{line}{ERASE_LINE}" for line in still_open)
+        back = f"\x1b[{len(still_open) - 1}A" if len(still_open) > 1 else ""
         drawn = f"{drawing}{ERASE_BELOW}\r{back}"
         if above or drawn != self._drawn:
             self._out.write(f"{BEGIN_UPDATE}{HIDE_CURSOR}\r{above}{drawn}{END_UPDATE}")

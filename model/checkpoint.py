@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from model.errors import CheckpointError
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+HEAD, EMBEDDING = "language_model.lm_head.weight", "language_model.model.embed_tokens.weight"
 IGNORED = (
     ".num_batches_tracked",
     ".attention_dists",
@@ -27,7 +28,7 @@ def canonical(key: str) -> str:
     transformers 5 saves everything but the head below `model.`, and the language model without a `model` of its own.
     """
     if key == "lm_head.weight":
-        return "language_model.lm_head.weight"
+        return HEAD
     key = key.removeprefix("model.")
     if key.startswith("language_model.") and not key.startswith(("language_model.model.", "language_model.lm_head.")):
         return "language_model.model." + key.removeprefix("language_model.")
@@ -43,7 +44,7 @@ def shards(directory: Path) -> list[Path]:
     if (directory / INDEX).exists():
         try:
             names = sorted(set(json.loads((directory / INDEX).read_text())["weight_map"].values()))
-        except (OSError, ValueError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"cannot read {directory / INDEX}: {error!r}") from None
     else:
         names = [SINGLE]
@@ -74,12 +75,10 @@ def load_weights(module: nn.Module, directory: Path, dtype: torch.dtype, device:
         CheckpointError: a tensor is missing, unexpected, not floating point, or has the wrong shape; they are named.
     """
     wanted = {name: tensor.shape for name, tensor in module.state_dict().items() if not name.endswith(IGNORED)}
-    tied = {"language_model.lm_head.weight"} if _tied(module) else set()
+    tied = {HEAD} if _tied(module) else set()
     wrong: list[str] = []
     found: dict[str, Tensor] = {}
     for name, tensor in tensors(shards(directory)):
-        if name in tied:
-            continue  # some checkpoints store the tied head a second time
         if name not in wanted:
             wrong.append(f"unexpected {name}")
         elif tensor.shape != wanted[name]:
@@ -96,15 +95,17 @@ def load_weights(module: nn.Module, directory: Path, dtype: torch.dtype, device:
         raise CheckpointError(
             f"the weights in {directory} do not fit its config.json: {'; '.join(wrong[:SHOWN])}{more}"
         )
-    if tied:
-        found["language_model.lm_head.weight"] = found["language_model.model.embed_tokens.weight"]
+    # Some checkpoints store a tied head a second time. One that differs is a head of its own whatever config.json says:
+    # the reference reads it so, and transformers 4 left `tie_word_embeddings: false` out of the inner configuration.
+    if tied and (HEAD not in found or torch.equal(found[HEAD], found[EMBEDDING])):
+        found[HEAD] = found[EMBEDDING]
     counters = {name: torch.zeros((), dtype=torch.long) for name in module.state_dict() if name.endswith(IGNORED)}
     module.load_state_dict({**found, **counters}, strict=True, assign=True)
 
 
 def _tied(module: nn.Module) -> bool:
     names = {name for name, _ in module.named_parameters()}  # a shared parameter is listed once
-    return "language_model.lm_head.weight" not in names
+    return HEAD not in names
 
 
 def _named(wrong: list[str], name: str) -> bool:

@@ -81,6 +81,7 @@ class TextConfig(_FromJson):
     logits_scaling: float = 1.0
     rms_norm_eps: float = 1e-6
     rope_theta: float = 10000.0
+    rope_type: str = "default"
     eos_token_id: int = 0
     tie_word_embeddings: bool = True
     hidden_act: str = "silu"
@@ -125,6 +126,8 @@ class SpeechConfig(_FromJson):
             raise CheckpointError(f"{directory} has no config.json: is it a Granite Speech checkpoint?") from None
         except (OSError, ValueError) as error:
             raise CheckpointError(f"cannot read {path}: {error}") from None
+        if not isinstance(values, dict):
+            raise CheckpointError(f"cannot read {path}: it holds a {type(values).__name__}, not an object")
         return cls.parse(values)
 
     @classmethod
@@ -137,9 +140,13 @@ class SpeechConfig(_FromJson):
             )
         encoder = dict(values.get("encoder_config") or {})
         encoder["cat_hidden_layers"] = tuple(encoder.get("cat_hidden_layers") or ())
+        if "dim_head" in encoder and encoder["dim_head"] is None:
+            encoder["dim_head"] = encoder["hidden_dim"] // encoder["num_heads"]
         text = dict(values.get("text_config") or {})
         # transformers 5 moved the rotary base into a dictionary of its own
-        text.setdefault("rope_theta", (text.get("rope_parameters") or {}).get("rope_theta", 10000.0))
+        rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
+        text.setdefault("rope_theta", rope.get("rope_theta", 10000.0))
+        text["rope_type"] = rope.get("rope_type", rope.get("type", "default"))
         # the head is tied where either of the two places says so last: the outer one wins, as in the reference
         text["tie_word_embeddings"] = values.get("tie_word_embeddings", text.get("tie_word_embeddings", True))
         config = cls.from_json(
@@ -151,15 +158,20 @@ class SpeechConfig(_FromJson):
             projector=ProjectorConfig.from_json(values.get("projector_config") or {}),
             text=TextConfig.from_json(text),
         )
-        config._check()
+        config._check(text.get("head_dim"))
         return config
 
-    def _check(self) -> None:
+    def _check(self, head_dim: int | None) -> None:
         """Refuses what this implementation would silently compute in another way."""
         encoder, projector, text = self.encoder, self.projector, self.text
         wrong = {
             f"text_config.hidden_act {text.hidden_act!r} (silu)": text.hidden_act != "silu",
             f"projector_config.hidden_act {projector.hidden_act!r} (gelu)": projector.hidden_act != "gelu",
+            f"text_config.rope_type {text.rope_type!r} (default)": text.rope_type != "default",
+            f"text_config.eos_token_id {text.eos_token_id} (one token)": not isinstance(text.eos_token_id, int),
+            f"text_config.head_dim {head_dim} (hidden_size / num_attention_heads = {text.head_dim})": (
+                head_dim not in (None, text.head_dim)
+            ),
             "text_config.attention_bias (false)": text.attention_bias,
             "text_config.mlp_bias (false)": text.mlp_bias,
             f"conv_kernel_size {encoder.conv_kernel_size} (odd)": encoder.conv_kernel_size % 2 == 0,

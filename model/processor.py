@@ -35,7 +35,11 @@ class Processor:
         self.config = config
         self.tokenizer = tokenizer
         self.stop_token = config.text.eos_token_id
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+        # as the reference sets it up: checkpoints' templates rely on each of these
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        )
+        environment.filters["tojson"] = _to_json
         environment.globals["raise_exception"] = _refuse
         environment.globals["strftime_now"] = lambda _format: ""
         self._template = environment.from_string(template)
@@ -60,9 +64,16 @@ class Processor:
             raise CheckpointError(f"the chat template in {directory} is not valid: {error}") from None
 
     def render(self, instruction: str = INSTRUCTION) -> str:
-        """The whole prompt as text, with one placeholder for the audio, ready for the answer."""
+        """The whole prompt as text, with one placeholder for the audio, ready for the answer.
+
+        Raises:
+            CheckpointError: the template refuses a single message of the user.
+        """
         message = {"role": "user", "content": AUDIO + instruction}
-        return self._template.render(messages=[message], add_generation_prompt=True)
+        try:
+            return self._template.render(messages=[message], add_generation_prompt=True)
+        except jinja2.TemplateError as error:
+            raise CheckpointError(f"the checkpoint's chat template cannot write a prompt: {error}") from None
 
     def prompt(self, instruction: str = INSTRUCTION) -> Prompt:
         """The prompt's tokens before and after the audio.
@@ -178,6 +189,11 @@ def _template(directory: Path) -> str:
     if not isinstance(found, str):
         raise CheckpointError(f"{directory} has no chat template: add chat_template.jinja from the checkpoint's page")
     return found
+
+
+def _to_json(value: object, indent: int | None = None) -> str:
+    """Jinja's own filter escapes what HTML would misread; a prompt is no HTML."""
+    return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
 def _refuse(message: str) -> None:

@@ -17,24 +17,21 @@ def at_the_speed_of_speech(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Samples]:
-    """Hands out each chunk when its last sample has been spoken, and with it all that was spoken meanwhile.
+    """Hands out each chunk when its last sample has been spoken, and with it all whole chunks spoken meanwhile.
 
     So a listener that is slow gets longer pieces, and lags by one piece instead of more and more. The clock starts at
     the first request.
     """
     start = clock()
     given_samples = 0
-    waiting = next(chunks, None)
-    while waiting is not None:
-        early_seconds = start + (given_samples + len(waiting)) / samples_per_second - clock()
+    for chunk in chunks:
+        early_seconds = start + (given_samples + len(chunk)) / samples_per_second - clock()
         if early_seconds > 0:
             sleep(early_seconds)
-        spoken_samples = round((clock() - start) * samples_per_second)
-        due = [waiting]
-        given_samples += len(waiting)
-        waiting = next(chunks, None)
-        while waiting is not None and given_samples + len(waiting) <= spoken_samples:
-            due.append(waiting)
-            given_samples += len(waiting)
-            waiting = next(chunks, None)
+        spoken_samples = (clock() - start) * samples_per_second
+        due = [chunk]
+        given_samples += len(chunk)
+        while given_samples + len(chunk) <= spoken_samples and (more := next(chunks, None)) is not None:
+            due.append(more)
+            given_samples += len(more)
         yield np.concatenate(due)

@@ -6,11 +6,12 @@ the length of the recording.
 
 from __future__ import annotations
 
+import io
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import av
 import numpy as np
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from model.errors import AudioError
 
 SAMPLE_RATE = 16_000  # Hz, what the network hears; model.features says the same, but would load torch
-STANDARD_INPUT = "-"
+STANDARD_INPUT, STANDARD_INPUT_NAME = "-", "standard input"
 
 # The share of each speaker in the mix, after ITU-R BS.775: dialogue sits in the centre, the subwoofer only rumbles.
 CHANNEL_WEIGHTS = {"FC": 1.0, "FL": 0.707, "FR": 0.707, "LFE": 0.0, "LFE2": 0.0}
@@ -39,6 +40,7 @@ class Recording:
 
     def __init__(self, name: str, container: Any, stream: Any) -> None:
         self.name = name
+        self.is_standard_input = name == STANDARD_INPUT_NAME
         self.warning: str | None = None  # known once all chunks are read: what of the recording could not be
         self._container, self._stream = container, stream
         self._promised_seconds = None
@@ -132,14 +134,16 @@ def open_recording(path: str) -> Iterator[Recording]:
     Raises:
         AudioError: there is no such file, or it is no recording; the message says what to do.
     """
-    name = "standard input" if path == STANDARD_INPUT else path
+    name = STANDARD_INPUT_NAME if path == STANDARD_INPUT else path
     with _open_file(path, name) as file:
         try:
             # by file object, never by name: a playlist must not make FFmpeg open other files or the network
             container = av.open(file, metadata_errors="ignore")
         except (av.FFmpegError, UnicodeError):
+            file.raise_interrupt()
             raise AudioError(f"{name}: {_no_recording(path)}") from None
         with container:
+            file.raise_interrupt()
             if not container.streams.audio:
                 raise AudioError(f"{name}: has no audio stream; pass a recording with sound")
             stream = container.streams.audio[0]
@@ -167,15 +171,34 @@ def mix(frame: Any) -> Samples:
     return ((weights / weights.sum() / scale) @ values).astype(np.float32)
 
 
-def _open_file(path: str, name: str) -> BinaryIO:
+class _File(io.FileIO):
+    """A file that ends at Ctrl-C: FFmpeg calls `read` and could not pass an exception on.
+
+    Unbuffered: a read gives what is there, so that a live pipe is heard at once.
+    """
+
+    _interrupted = False
+
+    def read(self, size: int | None = -1) -> bytes | None:  # type: ignore[override]
+        try:
+            return super().read(size)
+        except KeyboardInterrupt:
+            self._interrupted = True
+            return b""
+
+    def raise_interrupt(self) -> None:
+        if self._interrupted:
+            raise KeyboardInterrupt
+
+
+def _open_file(path: str, name: str) -> _File:
     try:
         if path == STANDARD_INPUT:
-            # unbuffered: a read gives what is there, so a live pipe is heard at once
-            return open(0, "rb", buffering=0, closefd=False)
+            return _File(0, closefd=False)
         status = Path(path).stat()
         if stat.S_ISREG(status.st_mode) and status.st_size == 0:
             raise AudioError(f"{name}: the file is empty; record or copy it again")
-        return open(path, "rb", buffering=0)
+        return _File(path)
     except FileNotFoundError:
         raise AudioError(f"{name}: no such file; check the path") from None
     except IsADirectoryError:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from model.alignment import WordSpan, align
-from model.features import SAMPLE_RATE
+from model.features import FRAME_SAMPLES, SAMPLE_RATE
 from model.granite import Extension, Prediction
 from model.guards import token_limit
 from model.speech import GraniteSpeech, Heard, Span
@@ -31,6 +31,7 @@ class Segment:
         self.dictation = dictation
         self.words: list[WrittenWord] = []  # of the last hypothesis
         self.finished = False
+        self.voiced_samples = 0  # up to the last one that sounded like speech
         self._events: list[Event] = [SpeechStarted(index, self._seconds(0))]
         self._policy = Policy()
         self._encoding: Span | None = None
@@ -43,12 +44,14 @@ class Segment:
     # --- what the engine asks, in this order ---
 
     def span(self, windows: int) -> Span | None:
-        """What to encode, if there are `windows` new windows or the segment has ended; None while there is no need."""
+        """What to encode, if the segment has ended or `windows` new ones hold speech; None while there is no need."""
         hearing = self.hearing
         if self.finished or not self.idle:
             return None
-        if not hearing.ended and hearing.windows - hearing.windows_heard < windows:
-            return None
+        if not hearing.ended:
+            voiced = self.voiced_samples > hearing.heard * FRAME_SAMPLES  # a pause brings no new words
+            if not voiced or hearing.windows - hearing.windows_heard < windows:
+                return None
         self._encoding = hearing.span()
         return self._encoding
 

@@ -147,6 +147,8 @@ class Stream:
             elif turned:
                 first = self._listened - ONSET_CHUNKS * CHUNK - PRE_ROLL
                 self._open_segment(max(first, self._free_from))
+            if self._endpointer.speaking and not self._endpointer.pause_ms:
+                self._segments[-1].voiced_samples = self._listened - self._segments[-1].start_samples
         if self._endpointer.speaking and not self._endpointer.room_chunks():
             self._full = True
         self._forget()

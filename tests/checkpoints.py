@@ -38,8 +38,8 @@ TEMPLATE_3 = (
     "<|end_of_text|>\n{% endfor %}{%- if add_generation_prompt %}<|start_of_role|>assistant<|end_of_role|>{%- endif %}"
 )
 TEMPLATE_4 = (
-    "{%- for message in messages %}{%- if message['role'] == 'user' %}USER: {{ message['content'] }}\n"
-    " {% endif %}{%- endfor %}{%- if add_generation_prompt %}ASSISTANT:{%- endif %}"
+    "{%- for message in messages %}{%- if message['role'] == 'user' %}USER: {{ message['content'] }}"
+    "{{- '\n ' }}{% endif %}{%- endfor %}{%- if add_generation_prompt %}ASSISTANT:{%- endif %}"
 )
 
 logging.disable_progress_bar()
@@ -155,7 +155,7 @@ def _draw(name: str, tensor: Tensor, generator: torch.Generator) -> Tensor:
 def tokenizer() -> Tokenizer:
     """One token a character, so that equal text means equal tokens."""
     vocabulary = {token: index for index, token in enumerate((*SPECIAL, *LETTERS, "<|audio|>"))}
-    result = Tokenizer(models.WordLevel(vocabulary, unk_token="<|end_of_text|>"))  # noqa: S106
+    result = Tokenizer(models.WordLevel(vocabulary, unk_token="<|end_of_text|>"))
     result.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     result.decoder = decoders.Fuse()
     result.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in (*SPECIAL, "<|audio|>")])

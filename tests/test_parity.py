@@ -25,7 +25,7 @@ from model.processor import INSTRUCTION, merge
 from model.speech import NANO, GraniteSpeech, Heard, Span
 from tests.checkpoints import AUDIO_TOKEN, VARIANTS, recording, reference, samples_for, save, speech
 
-TOLERANCE = 1e-5
+TOLERANCE = 5e-6
 BLOCK = 200  # frames
 LENGTHS = [  # frames, and whether the count of mel frames is odd
     (1, True),
@@ -137,6 +137,18 @@ def test_a_batch_of_unequal_clips_equals_the_reference_run_one_at_a_time(both: B
         assert_equal(heard.embeddings, theirs.embeddings)
 
 
+@pytest.mark.parametrize("border", [BLOCK, 2 * BLOCK])
+def test_a_span_from_a_border_on_equals_the_reference_over_the_whole(both: Both, border: int) -> None:
+    theirs, window = both.theirs(BATCH[0]), both.network.config.window_size
+    features = both.network.features(theirs.samples)
+    (whole,) = both.network.encode([Span(features, borders=(border,))])
+    before = whole.hidden[border - border % window : border]
+    (rest,) = both.network.encode([Span(features[border:], start=border, left=whole.edges[0], before=before)])
+    assert_equal(rest.hidden, theirs.hidden[border:])
+    assert_equal(rest.log_probs, theirs.characters[border:])
+    assert_equal(rest.embeddings, theirs.embeddings[3 * (border // window) :])
+
+
 def test_merged_embeddings_equal_the_reference(both: Both) -> None:
     theirs = both.theirs(samples_for(BLOCK + 1))
     (heard,) = both.ours(samples_for(BLOCK + 1))
@@ -164,7 +176,7 @@ def test_greedy_text_equals_generate(both: Both, frames: int) -> None:
     ids = torch.tensor([[*prompt.prefix, *[AUDIO_TOKEN] * len(theirs.embeddings), *prompt.suffix]])
     said = both.reference.generate(**{**theirs.inputs, "input_ids": ids}, do_sample=False, max_new_tokens=limit)
     text = both.network.processor.decode(said[0, ids.shape[1] :].tolist())
-    assert len(text) > limit // 2, "one token is one character, so equal text is equal tokens"
+    assert text  # one token is one character, so equal text is equal tokens; some of these stop by themselves
     assert both.network.transcribe(samples, "write", max_tokens=limit) == text.strip()
 
 

@@ -48,7 +48,7 @@ def test_each_window_begun_becomes_three_embeddings(frames: int, windows: int) -
 
 
 def test_the_last_window_is_filled_with_zeros() -> None:
-    cut = projector.windows(FRAMES[:WINDOW + 4])
+    cut = projector.windows(FRAMES[: WINDOW + 4])
     assert torch.equal(cut[1, :4], FRAMES[WINDOW : WINDOW + 4])
     assert not cut[1, 4:].any()
 

@@ -1,0 +1,53 @@
+"""Measures, prints tables, and writes tests/benchmarks/results/<name>.json.
+
+python -m tests.benchmarks                  everything
+python -m tests.benchmarks tax settling     these
+"""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+from time import perf_counter
+
+import torch
+
+from tests.benchmarks.common import Settings
+
+NAMES = (
+    "tax",
+    "retranscription",
+    "offline",
+    "settling",
+    "floor",
+    "choices",
+    "latency",
+    "silence",
+    "endless",
+    "offline_2b",
+)
+
+
+def main() -> None:
+    """Runs what was asked for, one after the other."""
+    defaults = Settings()
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; default: all")
+    parser.add_argument("--model", default=defaults.model, help="nano (default) or a checkpoint directory")
+    parser.add_argument("--threads", type=int, default=defaults.threads, help="of torch (default: 1)")
+    parser.add_argument("--repeats", type=int, default=defaults.repeats, help="of which medians are taken (default: 3)")
+    parser.add_argument("--minutes", type=float, default=defaults.minutes, help="of audio for endless (default: 60)")
+    given = parser.parse_args()
+    unknown = set(given.names) - set(NAMES)
+    if unknown:
+        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    settings = Settings(given.model, given.threads, given.repeats, given.minutes)
+    torch.set_num_threads(settings.threads)
+    for name in given.names or NAMES:
+        start = perf_counter()
+        import_module(f"tests.benchmarks.{name}").run(settings)
+        print(f"{name}: {perf_counter() - start:.0f} s\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""Configurations as transformers 4 and 5 write them, and refusals of what would be computed wrongly in silence."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import GraniteSpeechConfig, GraniteSpeechEncoderConfig
+
+from model.config import EncoderConfig, SpeechConfig
+from model.errors import CheckpointError
+from tests.checkpoints import AUDIO_TOKEN, VARIANTS, Variant, reference
+
+PLAIN: dict[str, Any] = json.loads(reference(VARIANTS[0]).config.to_json_string())
+PLUS: dict[str, Any] = json.loads(reference(VARIANTS[4]).config.to_json_string())
+
+
+def changed(values: dict[str, Any] = PLAIN, **changes: Any) -> dict[str, Any]:
+    """A configuration with some values changed; `text__rope_theta` is `rope_theta` in `text_config`; ... removes."""
+    result = copy.deepcopy(values)
+    for path, value in changes.items():
+        section, _, key = path.rpartition("__")
+        target = result[f"{section}_config"] if section else result
+        if value is ...:
+            target.pop(key)
+        else:
+            target[key] = value
+    return result
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_every_number_is_the_references(variant: Variant) -> None:
+    theirs = reference(variant).config
+    ours = SpeechConfig.parse(json.loads(theirs.to_json_string()))
+    pairs = (
+        (ours.encoder, theirs.encoder_config, {"cat_hidden_layers"}),
+        (ours.projector, theirs.projector_config, set()),
+        (ours.text, theirs.text_config, {"rope_theta", "rope_type"}),
+    )
+    for mine, other, special in pairs:
+        for field in fields(mine):
+            if field.name not in special:
+                assert getattr(mine, field.name) == getattr(other, field.name), field.name
+    assert ours.encoder.cat_hidden_layers == variant.cat_hidden_layers
+    assert ours.text.rope_theta == variant.rope_theta
+    assert ours.text.tie_word_embeddings == variant.tied
+    assert ours.audio_token_index == AUDIO_TOKEN
+    assert ours.encoder.output_width == ours.projector.encoder_hidden_size
+
+
+def test_encoder_defaults_are_the_references() -> None:
+    theirs = GraniteSpeechEncoderConfig()
+    known = [field.name for field in fields(EncoderConfig) if field.name != "cat_hidden_layers"]
+    assert {name: getattr(EncoderConfig(), name) for name in known} == {name: getattr(theirs, name) for name in known}
+
+
+def test_the_rotary_base_of_transformers_4_is_read() -> None:
+    old = changed(text__rope_parameters=..., text__rope_theta=5e6, text__rope_scaling=None)
+    assert SpeechConfig.parse(old).text.rope_theta == 5e6
+
+
+@pytest.mark.parametrize(("name", "value"), [("audio_token_index", 77), ("audio_token_id", 77)])
+def test_the_placeholder_has_two_names(name: str, value: int) -> None:
+    values = changed(audio_token_index=...)
+    assert SpeechConfig.parse({**values, name: value}).audio_token_index == value
+    assert SpeechConfig.parse(values).audio_token_index == GraniteSpeechConfig().audio_token_index
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "tied"),
+    [
+        (True, True, True),
+        (False, False, False),
+        (True, False, True),
+        (False, True, False),
+        (..., True, True),
+        (..., False, False),
+        (True, ..., True),
+        (False, ..., False),
+        (..., ..., True),
+    ],
+)
+def test_the_outer_word_on_tying_counts_before_the_inner_one(outer: Any, inner: Any, tied: bool) -> None:
+    values = changed(tie_word_embeddings=outer, text__tie_word_embeddings=inner)
+    assert SpeechConfig.parse(values).text.tie_word_embeddings == tied
+
+
+def test_a_head_width_that_is_left_open_is_an_equal_share() -> None:
+    assert SpeechConfig.parse(changed(encoder__dim_head=None)).encoder.dim_head == 16
+
+
+def test_training_settings_and_metadata_are_left_alone() -> None:
+    values = changed(text__attention_dropout=0.1, encoder__layerdrop=0.3, anything={"at": "all"})
+    assert SpeechConfig.parse(values) == SpeechConfig.parse(PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"text__hidden_act": "gelu"}, "text_config.hidden_act 'gelu' (silu)"),
+        ({"text__attention_bias": True}, "text_config.attention_bias (false)"),
+        ({"text__mlp_bias": True}, "text_config.mlp_bias (false)"),
+        ({"text__head_dim": 20}, "text_config.head_dim 20 (hidden_size / num_attention_heads = 16)"),
+        ({"text__eos_token_id": [0, 2]}, "text_config.eos_token_id [0, 2] (one token)"),
+        ({"text__rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, "text_config.rope_type 'yarn' (default)"),
+        (
+            {"text__rope_parameters": None, "text__rope_scaling": {"type": "linear", "factor": 2}},
+            "text_config.rope_type 'linear' (default)",
+        ),
+        ({"projector__hidden_act": "relu"}, "projector_config.hidden_act 'relu' (gelu)"),
+        ({"projector__encoder_hidden_size": 64}, "encoder_hidden_size 64 (the encoder gives 32)"),
+        ({"encoder__conv_kernel_size": 16}, "conv_kernel_size 16 (odd)"),
+        ({"encoder__context_size": 600}, "context_size 600 (1 to max_pos_emb)"),
+        ({"encoder__context_size": 0}, "context_size 0 (1 to max_pos_emb)"),
+        ({"window_size": 16}, "window_size 16 (a multiple of downsample_rate 5)"),
+        ({"text__vocab_size": ...}, "config.json lacks a value: "),
+        ({"model_type": "whisper"}, "describes a 'whisper' model"),
+        ({"model_type": ...}, "describes a None model"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_would_be_computed_wrongly_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(CheckpointError) as refusal:
+        SpeechConfig.parse(changed(**changes))
+    assert message in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_plus_needs_a_projector_as_wide_as_all_its_layers() -> None:
+    with pytest.raises(CheckpointError, match=r"encoder_hidden_size 64 \(the encoder gives 96\)"):
+        SpeechConfig.parse(changed(PLUS, encoder__cat_hidden_layers=[3, 8]))
+
+
+def test_all_faults_are_named_at_once() -> None:
+    with pytest.raises(CheckpointError, match=r"mlp_bias .*; conv_kernel_size 4 .*; window_size 7 "):
+        SpeechConfig.parse(changed(text__mlp_bias=True, encoder__conv_kernel_size=4, window_size=7))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(None, "has no config.json: is it a Granite Speech checkpoint?"), ("{", "cannot read"), ("[]", "cannot read")],
+    ids=["missing", "cut short", "not an object"],
+)
+def test_a_directory_without_a_readable_configuration_is_refused(
+    tmp_path: Path, text: str | None, message: str
+) -> None:
+    if text is not None:
+        (tmp_path / "config.json").write_text(text)
+    with pytest.raises(CheckpointError) as refusal:
+        SpeechConfig.read(tmp_path)
+    assert message in str(refusal.value)
+    assert "\n" not in str(refusal.value)

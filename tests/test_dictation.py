@@ -1,0 +1,130 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.granite import Prediction
+from model.guards import loop_length, token_limit
+from model.processor import Prompt
+from model.speech import Span
+from streamer.dictation import Dictation
+
+NEVER = 10_000  # a token limit that is not reached
+
+
+def write(model, cache, dictation, embeddings, first_changed, limit=40):
+    dictation.begin(embeddings, first_changed, limit)
+    turns = 0
+    while dictation.writing:
+        (said,) = model.extend([dictation.extension()], cache)
+        dictation.read(said)
+        turns += 1
+    return turns
+
+
+def dictation_of(model, cache):
+    processor = model.processor
+    return Dictation(cache.acquire(), processor.prompt(), processor.stop_token, model.language_model.embed)
+
+
+@pytest.fixture(scope="module")
+def embeddings(nano, spoken):
+    (heard,) = nano.encode([Span(nano.features(spoken[0].samples))])
+    return heard.embeddings
+
+
+@pytest.fixture(scope="module")
+def greedy(nano, embeddings):
+    dictation = dictation_of(nano, cache := nano.cache(512))
+    write(nano, cache, dictation, embeddings, 0)
+    return dictation
+
+
+@settings(max_examples=15)
+@given(
+    agreeing=st.integers(0, 40),
+    tail=st.lists(st.integers(5, 1000), max_size=6),
+    lengths=st.lists(st.integers(1, 30), max_size=3),
+)
+def test_whatever_the_draft_the_hypothesis_is_what_greedy_decoding_writes(
+    nano, embeddings, greedy, agreeing, tail, lengths
+):
+    dictation = dictation_of(nano, cache := nano.cache(512))
+    for length in lengths:  # updates over less audio, so that the cache holds what is then replaced
+        write(nano, cache, dictation, embeddings[: 3 * length], 0)
+    dictation.tokens = greedy.tokens[:agreeing] + tail
+    dictation.log_probs = [0.0] * len(dictation.tokens)
+    write(nano, cache, dictation, embeddings, min([0, *(3 * length for length in lengths)]))
+    assert dictation.tokens == greedy.tokens
+    assert dictation.log_probs == pytest.approx(greedy.log_probs, abs=1e-4)
+
+
+def test_a_right_draft_is_checked_in_one_forward(nano, embeddings, greedy):
+    dictation = dictation_of(nano, cache := nano.cache(512))
+    dictation.tokens = list(greedy.tokens)
+    assert write(nano, cache, dictation, embeddings, 0) == 1
+
+
+def test_embeddings_that_did_not_change_are_not_read_again(nano, embeddings):
+    dictation = dictation_of(nano, cache := nano.cache(512))
+    write(nano, cache, dictation, embeddings[:30], 0)
+    dictation.begin(embeddings[:33], 27, 40)
+    extension = dictation.extension()
+    prompt = nano.processor.prompt()
+    assert extension.start == len(prompt.prefix) + 27
+    assert len(extension.inputs) == 6 + len(prompt.suffix) + len(dictation.tokens)
+
+
+def test_committed_tokens_stand_though_greedy_decoding_disagrees(nano, embeddings, greedy):
+    dictation = dictation_of(nano, cache := nano.cache(512))
+    forced = [token + 1 for token in greedy.tokens[:4]]
+    dictation.tokens, dictation.committed = list(forced), 4
+    write(nano, cache, dictation, embeddings, 0)
+    assert dictation.tokens[:4] == forced
+    assert all(value <= 0 for value in dictation.log_probs)
+    assert len(dictation.log_probs) == len(dictation.tokens)
+
+
+def scripted(limit, committed=0, tokens=()):
+    dictation = Dictation(0, Prompt([1], [2]), 0, lambda tokens: torch.zeros(len(tokens), 4))
+    dictation.tokens, dictation.committed = list(tokens), committed
+    dictation.begin(torch.zeros(3, 4), 0, limit)
+    return dictation
+
+
+def say(dictation, *tokens):
+    for token in tokens:
+        if dictation.writing:
+            count = dictation.extension().predictions
+            dictation.read(Prediction([token] * count, [-0.5] * count))
+
+
+def test_decoding_stops_at_the_limit():
+    dictation = scripted(limit=5)
+    say(dictation, *range(10, 30))
+    assert dictation.tokens == [10, 11, 12, 13, 14]
+
+
+def test_a_loop_is_written_once():
+    dictation = scripted(limit=NEVER)
+    say(dictation, 7, *[8, 9] * 20)
+    assert dictation.tokens == [7, 8, 9]
+
+
+def test_a_loop_never_takes_back_what_is_committed():
+    dictation = scripted(limit=NEVER, committed=3, tokens=[8, 8, 8])
+    say(dictation, *[8] * 20)
+    assert dictation.tokens == [8, 8, 8]
+
+
+@given(st.lists(st.integers(0, 3), max_size=30))
+def test_what_loops_is_found_and_nothing_else(tokens):
+    loop = loop_length(tokens)
+    sizes = [size for size in range(1, 9) if len(tokens) >= 5 * size and tokens[-5 * size :] == tokens[-size:] * 5]
+    assert loop == (4 * sizes[0] if sizes else 0)
+
+
+def test_without_letters_there_are_no_tokens():
+    assert token_limit(seconds=30, letters=0) == 0
+    assert token_limit(seconds=30, letters=10) == 18
+    assert token_limit(seconds=1, letters=100) == 16

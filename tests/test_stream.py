@@ -1,0 +1,169 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamer import Engine, Options
+from streamer.commit import Policy
+from streamer.events import Done, Final, Partial, SpeechStarted
+
+CUTS = [1, 159, 160, 161, 1600, 7919]
+MOMENTS = 300  # single samples fed before larger pieces take over: the point is made, and time is not for free
+
+
+@pytest.fixture(scope="module")
+def engine(nano):
+    return Engine(nano)
+
+
+def play(engine, samples, cuts=(1600,), options=None):
+    stream, events, at, turn = engine.open(options), [], 0, 0
+    while at < len(samples):
+        size = cuts[turn % len(cuts)]
+        if size < 100 and turn > MOMENTS:
+            size = 1600
+        events += stream.feed(samples[at : at + size])
+        at, turn = at + size, turn + 1
+    return events + stream.finish()
+
+
+def of(kind, events):
+    return [event for event in events if isinstance(event, kind)]
+
+
+def assert_contract(events):
+    """The grammar (speech_started partial* final)* done, and that committed text only grows, finals included."""
+    assert isinstance(events[-1], Done)
+    open_segment, committed = None, ""
+    for event in events[:-1]:
+        if isinstance(event, SpeechStarted):
+            assert open_segment is None
+            open_segment, committed = event.segment, ""
+            continue
+        assert isinstance(event, Partial | Final)
+        assert event.segment == open_segment
+        text = event.committed if isinstance(event, Partial) else event.text
+        assert text.startswith(committed), f"{committed!r} was taken back: {text!r}"
+        committed = text
+        if isinstance(event, Final):
+            open_segment = None
+    assert open_segment is None
+
+
+@settings(max_examples=10)
+@given(
+    which=st.integers(0, 16),
+    cuts=st.lists(st.sampled_from([*CUTS, 16_000, 40_000]), min_size=1, max_size=5),
+    step_ms=st.sampled_from([300, 450, 600, 1200]),
+)
+def test_committed_text_is_never_taken_back(engine, spoken, which, cuts, step_ms):
+    assert_contract(play(engine, spoken[which].samples, cuts, Options(step_ms=step_ms)))
+
+
+def test_committed_text_is_never_taken_back_in_a_talk(engine, talk):
+    events = play(engine, talk.samples, (4800,), Options(step_ms=600))
+    assert_contract(events)
+    assert len(of(Final, events)) > 1
+
+
+@settings(max_examples=8)
+@given(which=st.integers(0, 16), cuts=st.lists(st.sampled_from(CUTS), min_size=1, max_size=4))
+def test_finals_equal_offline_however_the_audio_is_cut(nano, engine, spoken, which, cuts):
+    """Without commitments, that is: those are promises made on less audio, and kept."""
+    samples = spoken[which].samples
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("streamer.segment.Policy", lambda: Policy(margin_frames=10**6))
+        finals = of(Final, play(engine, samples, cuts))
+    assert finals
+    for final in finals:
+        segment = samples[round(final.start * 16_000) : round(final.end * 16_000)]
+        assert final.text == nano.transcribe(segment)
+
+
+def test_without_partials_finals_equal_offline(nano, engine, spoken, talk):
+    equal = []
+    for samples in [*(each.samples for each in spoken), talk.samples]:
+        events = play(engine, samples, (16_000,), Options(partials=False))
+        assert not of(Partial, events)
+        for final in of(Final, events):
+            segment = samples[round(final.start * 16_000) : round(final.end * 16_000)]
+            equal.append(final.text == nano.transcribe(segment))
+    assert all(equal), f"{sum(equal)} of {len(equal)}"
+
+
+def test_segments_do_not_depend_on_how_the_audio_is_cut(engine, talk):
+    options = Options(partials=False)
+    first, second = (
+        [(final.start, final.end, final.text) for final in of(Final, play(engine, talk.samples, cuts, options))]
+        for cuts in ((1600,), (7919, 40_000))
+    )
+    assert first == second
+
+
+def test_words_lie_in_order_within_their_segment(engine, spoken):
+    for each in spoken[:4]:
+        for final in of(Final, play(engine, each.samples)):
+            assert " ".join(word.word for word in final.words) == " ".join(final.text.split())
+            times = [time for word in final.words for time in (word.start, word.end)]
+            assert times == sorted(times)
+            assert final.start <= times[0] <= times[-1] <= final.end
+            assert all(0 < word.confidence <= 1 for word in final.words)
+
+
+def test_somebody_who_never_pauses_is_cut_between_words(engine, spoken):
+    loud = [each.samples[4000:-6000] for each in spoken[:6]]
+    samples = torch.cat([*loud, *loud])
+    events = play(engine, samples, (1600,), Options(max_segment_seconds=6.0, endpoint_ms=3000, step_ms=600))
+    assert_contract(events)
+    finals = of(Final, events)
+    assert len(finals) >= len(samples) / 16_000 / 6.5
+    for final in finals:
+        assert final.end - final.start <= 6.6
+    for before, after in pairwise(finals):
+        assert after.start <= before.end + 0.05, "audio between two segments was lost"
+
+
+def noise(seconds):
+    return torch.from_numpy(np.random.default_rng(1).normal(0, 0.05, seconds * 16_000)).float()
+
+
+@pytest.mark.parametrize("samples", [torch.zeros(0), torch.zeros(1), torch.zeros(257), torch.zeros(160_000), noise(60)])
+def test_no_speech_gives_no_words(engine, samples):
+    assert play(engine, samples, (16_000,)) == [Done(round(len(samples) / 16_000, 3))]
+
+
+@pytest.mark.parametrize("count", [0, 1, 100, 256, 257])
+def test_a_few_samples_are_no_speech(engine, spoken, count):
+    assert play(engine, spoken[0].samples[8000 : 8000 + count]) == [Done(round(count / 16_000, 3))]
+
+
+def test_samples_that_are_no_numbers_are_silence(engine, spoken):
+    samples = spoken[0].samples.clone()
+    samples[100:200], samples[300], samples[301] = float("nan"), float("inf"), float("-inf")
+    assert of(Final, play(engine, samples))
+
+
+def test_samples_of_another_kind_are_refused(engine):
+    stream = engine.open()
+    with pytest.raises(ValueError, match=r"shape \[2, 8\]"):
+        stream.feed(torch.zeros(2, 8))
+    with pytest.raises(ValueError, match="int16"):
+        stream.feed(np.zeros(8, np.int16))
+    engine.close(stream)
+
+
+def test_a_stream_that_has_ended_takes_no_more(engine):
+    stream = engine.open()
+    stream.finish()
+    with pytest.raises(ValueError, match="ended"):
+        stream.feed(torch.zeros(8))
+
+
+@pytest.mark.parametrize("wrong", [{"step_ms": 0}, {"endpoint_ms": 10}, {"max_segment_seconds": 31.0}])
+def test_options_that_make_no_sense_are_refused(wrong):
+    ((name, value),) = wrong.items()
+    with pytest.raises(ValueError, match=f"{name} is {value}"):
+        Options(**wrong)

@@ -39,13 +39,14 @@ class Alphabet:
         spelled = (known.get(character, known.get(character.lower())) for character in word)
         return [label for label in spelled if label is not None]
 
-    def letters(self, log_probs: Tensor) -> int:
-        """How many characters the head hears in frames `[T, labels]`, spaces aside: its greedy path without repeats."""
+    def text(self, log_probs: Tensor) -> str:
+        """What the head hears in frames `[T, labels]`: its greedy path."""
         path = torch.unique_consecutive(log_probs.argmax(-1)) if len(log_probs) else torch.empty(0)
-        return sum(1 for label in path.tolist() if label != BLANK and self._spells(label))
+        return "".join(self._characters[label] for label in path.tolist() if 0 < label < len(self._characters))
 
-    def _spells(self, label: int) -> bool:
-        return label < len(self._characters) and not self._characters[label].isspace()
+    def letters(self, log_probs: Tensor) -> int:
+        """How many characters the head hears in frames `[T, labels]`, spaces aside."""
+        return sum(not character.isspace() for character in self.text(log_probs))
 
 
 def align(words: Sequence[str], log_probs: Tensor, alphabet: Alphabet) -> list[WordSpan] | None:

@@ -4,9 +4,11 @@
 cache:  | prompt prefix | audio embeddings | suffix | committed tokens | draft |
                           ^ rewind to the first embedding that changed
 ```
-One forward reads what changed, the suffix and the whole last hypothesis, and tells the greedy token after each of its
-positions. The hypothesis stands as far as it agrees; from there decoding goes on token by token. Committed tokens are
-forced: they stand whether greedy decoding still agrees or not.
+One forward reads what changed, the suffix and a draft: the last hypothesis and what the CTC head hears behind it. It
+tells the greedy token after each position. The draft stands as far as it agrees; where it does not, the greedy token
+takes its place and the rest is tried behind that one, as long as this gets anywhere. So a good draft costs one forward
+and a bad one costs what decoding without it would; the result is the same. Committed tokens are forced: they stand
+whether greedy decoding still agrees or not.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from model.granite import Extension, Prediction
 from model.guards import loop_length
 from model.processor import Prompt
 
+NEAR = 5  # tokens within which a draft may go on that has words too many
 LEAST_PROBABILITY = 1e-6  # of a committed token that greedy decoding no longer agrees with
 
 
@@ -43,17 +46,24 @@ class Dictation:
         self._draft: list[int] = []  # tokens that the next prediction checks
         self._next = Extension(slot, 0, torch.empty(0))
 
-    def begin(self, embeddings: Tensor, first_changed: int, limit: int) -> None:
-        """Starts a pass over all embeddings `[n, width]`, of which those before `first_changed` are in the cache."""
+    def begin(self, embeddings: Tensor, first_changed: int, limit: int, tail: Sequence[int] = ()) -> None:
+        """Starts a pass.
+
+        Args:
+            embeddings: all of the segment's, `[n, width]`.
+            first_changed: those before it are as they were at the last pass.
+            limit: the most tokens to write.
+            tail: tokens that may follow the last hypothesis.
+        """
         assert not self.writing, "a pass is under way"
         kept = min(first_changed, self._audio)
         if self._audio:
             start, pieces = len(self._prefix) + kept, []
         else:
             start, pieces = 0, [self._embed(self._prefix)]
-        pieces += [embeddings[kept:], self._embed(self._suffix + self.tokens)]
+        self._draft, self._written, self._values = [*self.tokens, *tail], [], []
+        pieces += [embeddings[kept:], self._embed(self._suffix + self._draft)]
         self._audio, self._limit = len(embeddings), max(limit, self.committed)
-        self._draft, self._written, self._values = self.tokens, [], []
         self._next = Extension(self.slot, start, torch.cat(pieces), predictions=1 + len(self._draft))
         self.writing = True
 
@@ -64,10 +74,11 @@ class Dictation:
 
     def read(self, prediction: Prediction) -> None:
         """Takes what greedy decoding says after the extension; `writing` is false once the pass is finished."""
-        draft, self._draft = self._draft, []
+        draft, first_round = self._draft, not self._written
         for index, (token, log_prob) in enumerate(zip(prediction.tokens, prediction.log_probs, strict=True)):
             drafted = draft[index] if index < len(draft) else None
-            if drafted is not None and index < self.committed and token != drafted:
+            if len(self._written) < self.committed and token != drafted:
+                assert drafted is not None, "committed tokens are always drafted"
                 # What else was likely is not known, only that the greedy token left no more than this.
                 token, log_prob = drafted, math.log(max(1 - math.exp(log_prob), LEAST_PROBABILITY))
             if token == self._stop or len(self._written) >= self._limit:
@@ -75,15 +86,23 @@ class Dictation:
                 return
             self._written.append(token)
             self._values.append(log_prob)
-            if token != drafted:
-                break  # what follows was said after another token
-        if loop := loop_length(self._written):
-            del self._written[max(self.committed, len(self._written) - loop) :]
-            self._finish()
-            return
+            if loop := loop_length(self._written):
+                del self._written[max(self.committed, len(self._written) - loop) :]
+                self._finish()
+                return
+            if token != drafted:  # what follows was said after another token
+                self._draft = rest_of(draft[index:], token) if index or first_round else []
+                break
         last = len(self._prefix) + self._audio + len(self._suffix) + len(self._written) - 1
-        self._next = Extension(self.slot, last, self._embed(self._written[-1:]))
+        told = self._embed(self._written[-1:] + self._draft)
+        self._next = Extension(self.slot, last, told, predictions=1 + len(self._draft))
 
     def _finish(self) -> None:
         self.tokens, self.log_probs = self._written, self._values[: len(self._written)]
         self.writing = False
+
+
+def rest_of(draft: list[int], token: int) -> list[int]:
+    """What of a draft may follow `token`, which was written in place of its first: the draft left words out, or not."""
+    near = draft[:NEAR]
+    return draft[near.index(token) + 1 :] if token in near else draft[1:]

@@ -137,8 +137,8 @@ def open_recording(path: str) -> Iterator[Recording]:
     name = STANDARD_INPUT_NAME if path == STANDARD_INPUT else path
     with _open_file(path, name) as file:
         try:
-            # by file object, never by name: a playlist must not make FFmpeg open other files or the network
-            container = av.open(file, metadata_errors="ignore")
+            # No protocols: a playlist must not make FFmpeg open other files or the network.
+            container = av.open(file, metadata_errors="ignore", options={"protocol_whitelist": "none"})
         except (av.FFmpegError, UnicodeError):
             file.raise_interrupt()
             raise AudioError(f"{name}: {_no_recording(path)}") from None

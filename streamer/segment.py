@@ -63,7 +63,7 @@ class Segment:
         letters = self._model.alphabet.letters(self.hearing.log_probs)
         limit = token_limit(self.hearing.samples / SAMPLE_RATE, letters)
         if limit or self.dictation.tokens:
-            self.dictation.begin(self.hearing.embeddings, changed, limit)
+            self.dictation.begin(self.hearing.embeddings, changed, limit, self._tail())
         else:
             self._conclude([])
 
@@ -107,6 +107,11 @@ class Segment:
         self.hearing = self._new_hearing()
         self.hearing.feed(samples)
         self.hearing.ended = True
+
+    def _tail(self) -> list[int]:
+        """What the CTC head hears behind the last hypothesis, as tokens: a draft of what is new."""
+        model, known = self._model, self.words[-1].end if self.words else 0
+        return model.processor.encode(model.alphabet.text(self.hearing.log_probs[known:]))
 
     # --- what follows from an update ---
 

@@ -1,0 +1,80 @@
+"""`model.transcribe` against transformers' `generate`: same weights, float32, threads, recordings and token limit.
+
+ratio: their CPU seconds / ours, all recordings together; each figure is the median of repeats that take turns.
+encode: audio to embeddings. prefill: until the first token, without encode. token: each further token.
+equal texts: recordings of which both write the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from model.speech import GraniteSpeech, Span
+from tests.benchmarks.common import Clock, Settings, median, recordings, save, table
+from tests.benchmarks.reference import Reference
+
+MAX_TOKENS = 150
+COLUMNS = ("", "transformers", "ours", "ratio")
+
+
+def run(settings: Settings) -> None:
+    """Measures the whole and its parts."""
+    network, reference = settings.load(), Reference.load(settings.model)
+    clips = list(recordings().values())
+    texts: dict[str, list[str]] = {}
+
+    def write(name: str, transcribe: Callable[..., str]) -> Callable[[], None]:
+        return lambda: texts.update({name: [transcribe(clip, max_tokens=MAX_TOKENS) for clip in clips]})
+
+    pairs = {
+        "transcribe": (write("theirs", reference.transcribe), write("ours", network.transcribe)),
+        "until the first token": (
+            lambda: [reference.transcribe(clip, max_tokens=1) for clip in clips],
+            lambda: [network.transcribe(clip, max_tokens=1) for clip in clips],
+        ),
+        "encode": (
+            lambda: [reference.embeddings(clip) for clip in clips],
+            lambda: [embeddings(network, clip) for clip in clips],
+        ),
+    }
+    results = {name: compare(*pair, settings.repeats) for name, pair in pairs.items()}
+    tokens = sum(len(network.processor.encode(text)) for text in texts["ours"])
+    equal = sum(a == b for a, b in zip(texts["ours"], texts["theirs"], strict=True))
+    derive(results, tokens)
+    show(f"{len(clips)} recordings, {tokens} tokens, {equal} equal texts", results)
+    save("offline", settings, {"results": results, "recordings": len(clips), "tokens": tokens, "equal_texts": equal})
+
+
+def embeddings(network: GraniteSpeech, samples: Tensor) -> Tensor:
+    """Audio to embeddings, our way."""
+    return network.encode([Span(network.features(samples))])[0].embeddings
+
+
+def compare(theirs: Callable[[], object], ours: Callable[[], object], repeats: int) -> dict[str, Any]:
+    """Median seconds of both sides, taking turns."""
+    clocks: dict[str, list[Clock]] = {"theirs": [], "ours": []}
+    for _ in range(repeats):
+        for name, work in (("theirs", theirs), ("ours", ours)):
+            with Clock() as clock:
+                work()
+            clocks[name].append(clock)
+    result = {name: median([clock.cpu for clock in each]) for name, each in clocks.items()}
+    walls = {f"{name}_wall": median([clock.wall for clock in each]) for name, each in clocks.items()}
+    return {**result, **walls, "ratio": result["theirs"] / result["ours"]}
+
+
+def derive(results: dict[str, Any], tokens: int) -> None:
+    """Prefill and seconds a token, from the whole, the first token and the encoder."""
+    whole, first, encode = results["transcribe"], results["until the first token"], results["encode"]
+    for name, more, less, count in (("prefill", first, encode, 1), ("token", whole, first, tokens)):
+        parts = {side: (more[side] - less[side]) / count for side in ("theirs", "ours")}
+        results[name] = {**parts, "ratio": parts["theirs"] / parts["ours"]}
+
+
+def show(title: str, results: dict[str, Any]) -> None:
+    """Prints both sides."""
+    rows = [[name, each["theirs"], each["ours"], each["ratio"]] for name, each in results.items()]
+    table(f"offline, CPU seconds: {title}", COLUMNS, rows)

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyte
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clients.formats import writer
+from clients.terminal import EventView, PipeView, TerminalView, wrap
+from streamer.events import Done, Event, Final, Partial, SpeechStarted
+
+DIM, PLAIN = "\x1b[2m", "\x1b[0m"
+TALK = [
+    SpeechStarted(0, 0.0),
+    Partial(0, 0.0, 0.9, "", "the quick brow"),
+    Partial(0, 0.0, 1.2, "the quick", " brown fox"),
+    Final(0, 0.0, 2.0, "the quick brown fox"),
+    SpeechStarted(1, 2.5),
+    Partial(1, 2.5, 3.0, "", "jumps"),
+]
+
+
+class Screen:
+    """What a terminal of this size shows of what is written to it."""
+
+    def __init__(self, columns: int = 40, lines: int = 6) -> None:
+        self.emulated = pyte.HistoryScreen(columns, lines, history=1000)
+        self.emulated.set_mode(pyte.modes.LNM)  # what the terminal driver does with line ends
+        self._stream = pyte.Stream(self.emulated)
+        self.out = io.StringIO()
+        self.view = TerminalView(self.out, lambda: (self.emulated.columns, self.emulated.lines))
+
+    def show(self, *events: Event) -> None:
+        for event in events:
+            self.view.show(event)
+        self.update()
+
+    def update(self) -> str:
+        """Draws what was written since the last time, and gives it."""
+        written = self.out.getvalue()
+        self.out.seek(0)
+        self.out.truncate()
+        self._stream.feed(written)
+        return written
+
+    @property
+    def lines(self) -> list[str]:
+        """Scrollback and screen, without what is empty at the end."""
+        history = ["".join(row[x].data for x in range(self.emulated.columns)) for row in self.emulated.history.top]
+        lines = [line.rstrip() for line in [*history, *self.emulated.display]]
+        while lines and not lines[-1]:
+            lines.pop()
+        return lines
+
+
+def test_committed_words_are_plain_and_the_draft_is_dimmed() -> None:
+    assert wrap("the quick", " brown fox", 40) == [f"the quick{DIM} brown fox{PLAIN}"]
+    assert wrap("the quick bro", "wn fox", 40) == [f"the quick bro{DIM}wn fox{PLAIN}"]
+    assert wrap("", "the", 40) == [f"{DIM}the{PLAIN}"]
+    assert wrap("the", "", 40) == ["the"]
+    assert wrap("", "", 40) == []
+
+
+def test_lines_break_between_words() -> None:
+    assert wrap("the quick brown fox jumps", "", 10) == ["the quick", "brown fox", "jumps"]
+    assert wrap("incomprehensible", "", 7) == ["incompr", "ehensib", "le"]
+
+
+def test_wide_letters_take_two_cells() -> None:
+    assert wrap("日本語 日本", "", 8) == ["日本語", "日本"]
+
+
+def test_a_text_cannot_command_the_terminal() -> None:
+    assert "\x1b" not in wrap("red \x1b[31m alert\x07\n", "", 40)[0]
+
+
+@given(st.text(max_size=60), st.text(max_size=60), st.integers(2, 20))
+def test_wrapping_loses_no_letter(committed: str, draft: str, width: int) -> None:
+    shown = "".join(wrap(committed, draft, width)).replace(DIM, "").replace(PLAIN, "")
+    kept = "".join(letter for letter in committed + draft if letter.isprintable())
+    assert "".join(shown.split()) == "".join(kept.split())
+
+
+def test_the_open_segment_is_redrawn_in_place_and_finals_stay() -> None:
+    screen = Screen()
+    screen.show(*TALK[:2])
+    assert screen.lines == ["the quick brow"]
+    screen.show(*TALK[2:])
+    assert screen.lines == ["the quick brown fox", "jumps"]
+
+
+def test_a_draft_that_shrinks_leaves_nothing_behind() -> None:
+    screen = Screen(columns=20)
+    screen.show(Partial(0, 0, 1, "", "a long draft that needs three lines at least to be shown"))
+    assert len(screen.lines) > 2
+    screen.show(Partial(0, 0, 2, "short", ""))
+    assert screen.lines == ["short"]
+
+
+def test_long_talks_scroll_away_line_by_line() -> None:
+    screen = Screen(lines=4)
+    for number in range(20):
+        screen.show(Partial(number, 0, 1, f"segment {number}", " and"), Final(number, 0, 1, f"segment {number} ends"))
+    assert screen.lines == [f"segment {number} ends" for number in range(20)]
+
+
+def test_a_segment_longer_than_the_screen_shows_its_end() -> None:
+    screen = Screen(columns=12, lines=4)
+    text = " ".join(f"word{number}" for number in range(30))
+    for length in range(1, 30):
+        screen.show(Partial(0, 0, 1, " ".join(text.split()[:length]), ""))
+    assert screen.lines[-1] == "word28"
+    assert len(screen.lines) <= 4
+    screen.show(Final(0, 0, 1, text))
+    assert " ".join(screen.lines) == text
+
+
+def test_what_is_shown_is_never_erased_before_it_is_written_again() -> None:
+    screen = Screen()
+    screen.show(Partial(0, 0, 1, "the quick", " brow"))
+    screen.view.show(Partial(0, 0, 1, "the quick brown", " fox"))
+    update = screen.update()
+    assert update.startswith("\x1b[?2026h")
+    assert update.endswith("\x1b[?2026l")
+    assert update.index("the quick brown") < update.index("\x1b[K") < update.index("\x1b[J")
+
+
+def test_nothing_new_is_not_drawn() -> None:
+    screen = Screen()
+    screen.show(Partial(0, 0, 1, "the", " quick"))
+    screen.view.show(Partial(0, 0, 1.3, "the", " quick"))
+    assert screen.update() == ""
+
+
+def test_closing_leaves_the_finals_and_the_cursor() -> None:
+    screen = Screen()
+    screen.show(*TALK)
+    assert screen.emulated.cursor.hidden
+    screen.view.close()
+    screen.update()
+    assert screen.lines == ["the quick brown fox"]
+    assert not screen.emulated.cursor.hidden
+    assert (screen.emulated.cursor.x, screen.emulated.cursor.y) == (0, 1)
+
+
+def test_a_pipe_gets_finals_only_each_at_once() -> None:
+    class Pipe(io.StringIO):
+        flushed = ""
+
+        def flush(self) -> None:
+            self.flushed = self.getvalue()
+
+    pipe = Pipe()
+    view = PipeView(pipe, writer("text", "nano"))
+    for event in TALK:
+        view.show(event)
+    assert pipe.flushed == "the quick brown fox\n"
+    view.show(Done(3.0))
+    view.close()
+    assert pipe.flushed == "the quick brown fox\n"
+
+
+def test_events_are_one_json_object_a_line() -> None:
+    out = io.StringIO()
+    view = EventView(out)
+    for event in TALK:
+        view.show(event)
+    view.close()
+    assert [json.loads(line)["type"] for line in out.getvalue().splitlines()] == [event.type for event in TALK]
+
+
+@pytest.fixture
+def tmux(tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Runs tmux commands against a server of its own."""
+    if shutil.which("tmux") is None:
+        pytest.skip("tmux is not installed")
+
+    def run(*command: str) -> str:
+        line = ["tmux", "-S", str(tmp_path / "socket"), "-f", "/dev/null", *command]
+        return subprocess.run(line, check=True, capture_output=True, text=True, timeout=20).stdout
+
+    yield run
+    run("kill-server")
+
+
+PLAYER = """
+import json, sys
+from clients.terminal import TerminalView
+from streamer.events import from_dict
+view = TerminalView(sys.stdout)
+try:
+    for line in open(sys.argv[1]):
+        view.show(from_dict(json.loads(line)))
+finally:
+    view.close()
+    print("closed")
+"""
+
+
+def wait_for(look: Callable[[], str], text: str) -> str:
+    deadline = time.monotonic() + 20
+    while text not in (shown := look()):
+        assert time.monotonic() < deadline, f"{text!r} does not appear in:\n{shown}"
+        time.sleep(0.02)
+    return shown
+
+
+def test_in_a_real_terminal_a_resize_leaves_no_traces(tmp_path: Path, tmux: Callable[..., str]) -> None:
+    """tmux wraps its lines again when it is resized; the captions must neither double nor break apart."""
+    (tmp_path / "player.py").write_text(PLAYER)
+    (tmp_path / "above.txt").write_text("".join(f"line {number}\n" for number in range(30)))
+    pipe = tmp_path / "events"
+    text = "the museum has a large collection of clocks and old maps"
+    command = f"mkfifo {pipe}; cat {tmp_path / 'above.txt'}; {sys.executable} {tmp_path / 'player.py'} {pipe}; sleep 60"
+    root = str(Path(__file__).parent.parent)
+    tmux("new-session", "-d", "-x", "60", "-y", "12", "-e", f"PYTHONPATH={root}", f"sh -c '{command}'")
+
+    def look() -> str:
+        return tmux("capture-pane", "-p", "-S", "-")
+
+    wait_for(look, "line 29")
+    with pipe.open("w", buffering=1) as events:
+        events.write(Partial(0, 0, 1, text, " draft1").to_json() + "\n")
+        wait_for(look, "draft1")
+        for number, width in enumerate([30, 45, 20, 70], start=2):
+            tmux("resize-window", "-x", str(width))
+            events.write(Partial(0, 0, 1, text, f" draft{number}").to_json() + "\n")
+            shown = wait_for(look, f"draft{number}")
+            assert " ".join(shown.split("line 29")[1].split()) == f"{text} draft{number}"
+        events.write(Final(0, 0, 2, text).to_json() + "\n")
+    shown = wait_for(look, "closed")
+    assert shown.split("line 29")[1].split("\n")[1:3] == [text, "closed"]
+    assert tmux("display-message", "-p", "#{cursor_flag}").strip() == "1"

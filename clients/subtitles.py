@@ -16,6 +16,7 @@ LINE_CHARACTERS = 42  # what broadcasters allow
 CUE_SECONDS = 7.0  # the longest; then the eye begins to read again
 SHORTEST_CUE_SECONDS = 1.0  # if the next one leaves the time
 PAUSE_SECONDS = 0.5  # as good a place to break as a full stop
+SILENCE_SECONDS = 1.0  # no cue spans a longer one: nobody wants to read what is said only later
 BREATH_SECONDS = 0.2  # as good as a comma
 
 SENTENCE_END, CLAUSE_END = (".", "?", "!", "…", "。", "？", "！"), (",", ";", ":", "、", "，")
@@ -85,7 +86,7 @@ def cues(final: Final) -> list[Cue]:
         choices = []
         for start in range(end - 1, -1, -1):
             lines = layout(words[start:end])
-            if not lines or (start < end - 1 and words[end - 1].end - words[start].start > CUE_SECONDS):
+            if not lines or (start < end - 1 and _too_long(words[start:end])):
                 break  # longer ones do not fit either
             emptiness = 1 - sum(map(len, lines)) / (2 * LINE_CHARACTERS)
             choices.append((best[start][0] + 1 + _break_cost(words, end) + emptiness**2, start))
@@ -112,6 +113,12 @@ def layout(words: Sequence[Word]) -> tuple[str, ...]:
             unevenness = abs(len(lines[0]) - len(lines[1])) / LINE_CHARACTERS
             pairs.append((_break_cost(words, middle) + unevenness, lines))
     return min(pairs)[1] if pairs else ()
+
+
+def _too_long(words: Sequence[Word]) -> bool:
+    """Whether these words, known to be fine without the first, cannot be on screen together."""
+    silence_seconds = words[1].start - words[0].end
+    return silence_seconds > SILENCE_SECONDS or words[-1].end - words[0].start > CUE_SECONDS
 
 
 def _break_cost(words: Sequence[Word], at: int) -> float:

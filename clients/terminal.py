@@ -20,6 +20,7 @@ from streamer.events import Done, Event, Final
 
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 BEGIN_UPDATE, END_UPDATE = "\x1b[?2026h", "\x1b[?2026l"  # drawn at once where the terminal knows it, else ignored
+WRAP_OFF, WRAP_ON = "\x1b[?7l", "\x1b[?7h"
 ERASE_LINE, ERASE_BELOW = "\x1b[K", "\x1b[J"
 DIM, PLAIN = "\x1b[2m", "\x1b[0m"
 
@@ -80,7 +81,7 @@ class TerminalView:
         self._out = out
         self._size = size or (lambda: os.get_terminal_size(out.fileno()))
         self._transcript = Transcript()
-        self._drawn = ""
+        self._drawn: list[str] = []
         self._width = 0
 
     def show(self, event: Event) -> None:
@@ -99,11 +100,12 @@ class TerminalView:
         above = "".join(f"{before}{line}{ERASE_LINE}\n" for line in said)
         drawing = "\n".join(f"{before}{line}{ERASE_LINE}" for line in still_open)
         back = f"\x1b[{len(still_open) - 1}A" if len(still_open) > 1 else ""
-        drawn = f"{drawing}{ERASE_BELOW}\r{back}"
-        if above or drawn != self._drawn:
-            self._out.write(f"{BEGIN_UPDATE}{HIDE_CURSOR}\r{above}{drawn}{END_UPDATE}")
+        if said or resized or still_open != self._drawn:
+            # Without wrapping a line is one row, also while the window is already narrower than we have been told.
+            drawing = f"{WRAP_OFF}{drawing}{ERASE_BELOW}\r{back}{WRAP_ON}"
+            self._out.write(f"{BEGIN_UPDATE}{HIDE_CURSOR}\r{above}{drawing}{END_UPDATE}")
             self._out.flush()
-        self._drawn = drawn
+        self._drawn = still_open
 
     def close(self) -> None:
         """Takes the open segment off the screen and gives the cursor back; finals stay."""

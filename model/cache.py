@@ -23,7 +23,7 @@ class Rows:
 
     slots: Tensor  # [B]
     contiguous: slice | None  # the same slots as a slice, where they are neighbours: then reading copies nothing
-    row: Tensor  # [N] slot of each packed position
+    row: Tensor  # [N] slot of each packed position, or [1] if it is the same for all
     position: Tensor  # [N] position of each packed position inside its slot
     length: int  # the longest slot after the append
 
@@ -71,14 +71,14 @@ class KVCache:
         ends = [self.lengths[slot] + count for slot, count in zip(slots, counts, strict=True)]
         assert max(ends) <= self.capacity, f"{max(ends)} positions do not fit a slot of {self.capacity}"
         device = self._keys[0].device
+        positions = [torch.arange(end - count, end, device=device) for end, count in zip(ends, counts, strict=True)]
+        slot = torch.tensor(slots, device=device)
         neighbours = list(slots) == list(range(slots[0], slots[0] + len(slots)))
         return Rows(
-            slots=torch.tensor(slots, device=device),
+            slots=slot,
             contiguous=slice(slots[0], slots[0] + len(slots)) if neighbours else None,
-            row=torch.tensor(slots, device=device).repeat_interleave(torch.tensor(counts, device=device)),
-            position=torch.cat([torch.arange(end - count, end) for end, count in zip(ends, counts, strict=True)]).to(
-                device
-            ),
+            row=slot if len(slots) == 1 else slot.repeat_interleave(torch.tensor(counts, device=device)),
+            position=torch.cat(positions),
             length=max(ends),
         )
 

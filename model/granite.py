@@ -106,18 +106,20 @@ class Reading:
     def of(cls, rows: Rows, counts: Sequence[int]) -> Reading:
         """For `counts[i]` positions appended to row i."""
         longest, device = max(counts), rows.position.device
+        if len(counts) == 1:  # the usual case of one stream: nothing to spread, and one token sees all there is
+            visible = None if longest == 1 else torch.arange(rows.length, device=device) <= rows.position[:, None]
+            return cls(None, None, 1, None if visible is None else visible[None, None])
         count = torch.tensor(counts, device=device)[:, None]
         place = torch.arange(longest, device=device)
         present = place < count
         pick = torch.where(present, count.cumsum(0) - count + place, 0)
         even = bool(present.all())
         position = rows.position[pick]  # [B, T]
-        everything = len(counts) == 1 and longest == 1
         return cls(
             pick=None if even else pick.flatten(),
             places=None if even else present.flatten().nonzero().flatten(),
             rows=len(counts),
-            visible=None if everything else (torch.arange(rows.length, device=device) <= position[:, None, :, None]),
+            visible=torch.arange(rows.length, device=device) <= position[:, None, :, None],
         )
 
 
@@ -136,7 +138,8 @@ class Decoder(nn.Module):
         """Packed inputs `[N, width]` to hidden states `[N, width]`; the cache is written, not yet advanced."""
         # angles in float32 whatever the weights are: bfloat16 cannot tell position 257 from 258
         angles = rows.position[:, None].float() * self.frequencies.to(inputs.device)
-        rotation = angles.cos().to(inputs.dtype), angles.sin().to(inputs.dtype)
+        cos, sin = angles.cos().to(inputs.dtype), angles.sin().to(inputs.dtype)
+        rotation = torch.cat([cos, cos], dim=-1)[:, None], torch.cat([-sin, sin], dim=-1)[:, None]  # [N, 1, head_dim]
         hidden = inputs
         for layer in self.layers:
             hidden = layer(hidden, rotation, cache, rows, reading)
@@ -181,13 +184,13 @@ class CachedAttention(nn.Module):
         self, hidden: Tensor, rotation: tuple[Tensor, Tensor], cache: KVCache, rows: Rows, reading: Reading
     ) -> Tensor:
         """Packed hidden states `[N, width]` to the same, each from its slot's keys up to its own position."""
-        query = rotate(self.q_proj(hidden).view(len(hidden), -1, self.head_dim), rotation)  # [N, H, d]
-        key = rotate(self.k_proj(hidden).view(len(hidden), -1, self.head_dim), rotation)
+        query_key = torch.cat([self.q_proj(hidden), self.k_proj(hidden)], dim=-1).view(len(hidden), -1, self.head_dim)
+        query, key = rotate(query_key, rotation).split([self.kv_heads * self.group, self.kv_heads], dim=1)  # [N, H, d]
         value = self.v_proj(hidden).view(len(hidden), -1, self.head_dim)
         keys, values = cache.append(self.index, rows, key, value)  # [B, kv_heads, length, d]
         spread = query if reading.pick is None else query.index_select(0, reading.pick)
         # heads that share keys stand side by side as further queries: [B, kv_heads, group * T, d]
-        spread = spread.view(reading.rows, -1, self.kv_heads, self.group, self.head_dim).permute(0, 2, 3, 1, 4)
+        spread = spread.reshape(reading.rows, -1, self.kv_heads, self.group, self.head_dim).permute(0, 2, 3, 1, 4)
         visible = None if reading.visible is None else reading.visible.repeat(1, 1, self.group, 1)
         mixed = F.scaled_dot_product_attention(spread.flatten(2, 3), keys, values, visible, scale=self.scale)
         mixed = mixed.view(reading.rows, self.kv_heads, self.group, -1, self.head_dim).permute(0, 3, 1, 2, 4)
@@ -210,7 +213,9 @@ class GatedFeedForward(nn.Module):
 
 
 def rotate(heads: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotary positions (https://arxiv.org/abs/2104.09864) on `[N, H, d]`: the two halves of a head form the pairs."""
-    cos, sin = (part[:, None, :] for part in rotation)  # [N, 1, d / 2]
-    first, second = heads.chunk(2, dim=-1)
-    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+    """Rotary positions (https://arxiv.org/abs/2104.09864) on `[N, H, d]`: the two halves of a head form the pairs.
+
+    `rotation` is cosine and signed sine `[N, 1, d]` of each position's angles, the sine negative for the first half.
+    """
+    cos, sin = rotation
+    return heads * cos + heads.roll(heads.shape[-1] // 2, -1) * sin

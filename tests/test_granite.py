@@ -157,13 +157,15 @@ def test_a_ragged_batch_gives_each_slot_what_it_gets_alone(slots: list[int]) -> 
         assert_same(ours, Prediction(*_last(fresh([*old, *new]), len(new))))
 
 
-def test_slots_of_one_length_each_read_one_token() -> None:
-    cache = poisoned(3)
-    for slot in range(3):
-        say(cache, slot, 0, TOKENS[slot : slot + 6])
-    batch = granite.extend([extension(slot, 6, [TOKENS[20 + slot]]) for slot in range(3)], cache)
-    for slot, ours in enumerate(batch):
-        assert_same(ours, Prediction(*_last(fresh([*TOKENS[slot : slot + 6], TOKENS[20 + slot]]), 1)))
+@pytest.mark.parametrize("lengths", [[6, 6, 6], [6, 1, 13], [0, 5]], ids=str)
+def test_each_of_many_slots_reads_one_token(lengths: list[int]) -> None:
+    cache = poisoned(len(lengths))
+    histories = [TOKENS[slot : slot + length] for slot, length in enumerate(lengths)]
+    for slot, history in enumerate(histories):
+        granite.extend([extension(slot, 0, history)] if history else [], cache)
+    batch = granite.extend([extension(slot, length, [TOKENS[20 + slot]]) for slot, length in enumerate(lengths)], cache)
+    for slot, (history, ours) in enumerate(zip(histories, batch, strict=True)):
+        assert_same(ours, Prediction(*_last(fresh([*history, TOKENS[20 + slot]]), 1)))
 
 
 def test_what_one_slot_says_does_not_depend_on_the_others() -> None:

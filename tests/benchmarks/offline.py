@@ -1,22 +1,26 @@
 """`model.transcribe` against transformers' `generate`: same weights, float32, threads, recordings and token limit.
 
 ratio: their CPU seconds / ours, all recordings together; each figure is the median of repeats that take turns.
-encode: audio to embeddings. prefill: until the first token, without encode. token: each further token.
+encode: audio to embeddings. prefill: prompt and embeddings to the first token. token: what remains of the whole, for
+    each token.
 equal texts: recordings of which both write the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from model.granite import Extension
 from model.speech import GraniteSpeech, Span
 from tests.benchmarks.common import Clock, Settings, median, recordings, save, table
 from tests.benchmarks.reference import Reference
 
 MAX_TOKENS = 150
+Pair = tuple[Callable[[], object], Callable[[], object]]  # theirs, ours
 COLUMNS = ("", "transformers", "ours", "ratio")
 
 
@@ -31,14 +35,7 @@ def run(settings: Settings) -> None:
 
     pairs = {
         "transcribe": (write("theirs", reference.transcribe), write("ours", network.transcribe)),
-        "until the first token": (
-            lambda: [reference.transcribe(clip, max_tokens=1) for clip in clips],
-            lambda: [network.transcribe(clip, max_tokens=1) for clip in clips],
-        ),
-        "encode": (
-            lambda: [reference.embeddings(clip) for clip in clips],
-            lambda: [embeddings(network, clip) for clip in clips],
-        ),
+        **parts(network, reference, clips),
     }
     results = {name: compare(*pair, settings.repeats) for name, pair in pairs.items()}
     tokens = sum(len(network.processor.encode(text)) for text in texts["ours"])
@@ -46,6 +43,28 @@ def run(settings: Settings) -> None:
     derive(results, tokens)
     show(f"{len(clips)} recordings, {tokens} tokens, {equal} equal texts", results)
     save("offline", settings, {"results": results, "recordings": len(clips), "tokens": tokens, "equal_texts": equal})
+
+
+def parts(network: GraniteSpeech, reference: Reference, clips: Sequence[Tensor]) -> dict[str, Pair]:
+    """Encode and prefill, for both sides."""
+    heard = [embeddings(network, clip) for clip in clips]
+    prompt, embed = network.processor.prompt(), network.language_model.embed
+    inputs = [torch.cat([embed(prompt.prefix), each, embed(prompt.suffix)]) for each in heard]
+
+    def read(each: Tensor) -> None:
+        cache = network.cache(len(each) + MAX_TOKENS)
+        network.extend([Extension(cache.acquire(), 0, each)], cache)
+
+    return {
+        "encode": (
+            lambda: [reference.embeddings(clip) for clip in clips],
+            lambda: [embeddings(network, clip) for clip in clips],
+        ),
+        "prefill": (
+            lambda: [reference.read(each) for each in inputs],
+            lambda: [read(each) for each in inputs],
+        ),
+    }
 
 
 def embeddings(network: GraniteSpeech, samples: Tensor) -> Tensor:
@@ -67,11 +86,12 @@ def compare(theirs: Callable[[], object], ours: Callable[[], object], repeats: i
 
 
 def derive(results: dict[str, Any], tokens: int) -> None:
-    """Prefill and seconds a token, from the whole, the first token and the encoder."""
-    whole, first, encode = results["transcribe"], results["until the first token"], results["encode"]
-    for name, more, less, count in (("prefill", first, encode, 1), ("token", whole, first, tokens)):
-        parts = {side: (more[side] - less[side]) / count for side in ("theirs", "ours")}
-        results[name] = {**parts, "ratio": parts["theirs"] / parts["ours"]}
+    """Seconds a token: the whole without encode and prefill, over the tokens."""
+    rest = {
+        side: (results["transcribe"][side] - results["encode"][side] - results["prefill"][side]) / tokens
+        for side in ("theirs", "ours")
+    }
+    results["token"] = {**rest, "ratio": rest["theirs"] / rest["ours"]}
 
 
 def show(title: str, results: dict[str, Any]) -> None:

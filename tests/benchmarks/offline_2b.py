@@ -17,7 +17,7 @@ from model.config import SpeechConfig
 from model.processor import Processor
 from model.speech import NANO, GraniteSpeech
 from tests.benchmarks.common import SAMPLE_RATE, Settings, recordings, save, table
-from tests.benchmarks.offline import compare, derive, embeddings, show
+from tests.benchmarks.offline import compare, derive, embeddings, parts, show
 from tests.benchmarks.reference import Reference
 
 TOKENS = 12
@@ -61,19 +61,13 @@ def run(settings: Settings) -> None:
     network.transcribe(clip, max_tokens=1)
     reference.transcribe(clip, max_tokens=1)
     pairs = {
-        "transcribe": TOKENS + 1,
-        "until the first token": 1,
+        "transcribe": (
+            lambda: reference.transcribe(clip, max_tokens=TOKENS, min_new_tokens=TOKENS),
+            lambda: network.transcribe(clip, max_tokens=TOKENS),
+        ),
+        **parts(network, reference, [clip]),
     }
-    repeats = min(settings.repeats, 2)
-    results = {
-        name: compare(
-            lambda count=count: reference.transcribe(clip, max_tokens=count, min_new_tokens=count),
-            lambda count=count: network.transcribe(clip, max_tokens=count),
-            repeats,
-        )
-        for name, count in pairs.items()
-    }
-    results["encode"] = compare(lambda: reference.embeddings(clip), lambda: embeddings(network, clip), repeats)
+    results = {name: compare(*pair, min(settings.repeats, 2)) for name, pair in pairs.items()}
     derive(results, TOKENS)
     parameters = sum(each.numel() for each in network.parameters())
     show(f"4.1-2b shape, {parameters / 1e9:.2f} B parameters, bfloat16, {SECONDS} s of audio", results)

@@ -63,3 +63,9 @@ class Reference:
         """Features, encoder, projector."""
         features = self.extractor(samples)["input_features"].to(self.network.dtype)
         return self.network.get_audio_features(features, return_dict=True).pooler_output
+
+    @torch.inference_mode()
+    def read(self, inputs: Tensor) -> int:
+        """Prefill: embeddings `[T, width]` of prompt and audio to the first token."""
+        output = self.network(inputs_embeds=inputs[None], use_cache=True, logits_to_keep=1)
+        return int(output.logits[0, -1].argmax())

@@ -42,6 +42,7 @@ class KVCache:
         """
         self.capacity = capacity
         self.lengths: list[int] = []
+        self._written: list[int] = []  # positions of each slot that may not be zero
         self._free: list[int] = []
         self._shape = (config.num_key_value_heads, capacity, config.head_dim)
         self._keys = [torch.empty(0, *self._shape, dtype=dtype, device=device) for _ in range(config.num_hidden_layers)]
@@ -56,8 +57,11 @@ class KVCache:
         return slot
 
     def release(self, slot: int) -> None:
-        """Takes a slot back."""
+        """Takes a slot back and wipes it, so that a number gone wrong there (NaN, overflow) cannot reach its next user."""
         assert slot not in self._free, f"slot {slot} was released twice"
+        for memory in (*self._keys, *self._values):
+            memory[slot, :, : self._written[slot]] = 0
+        self._written[slot] = 0
         self._free.append(slot)
 
     def rewind(self, slot: int, length: int) -> None:
@@ -98,6 +102,7 @@ class KVCache:
         """Counts the appended positions in, once every layer has written them."""
         for slot, count in zip(slots, counts, strict=True):
             self.lengths[slot] += count
+            self._written[slot] = max(self._written[slot], self.lengths[slot])
 
     def _grow(self, more: int) -> None:
         for memory in (self._keys, self._values):
@@ -106,3 +111,4 @@ class KVCache:
                 memory[layer] = torch.cat([old, old.new_zeros(more, *self._shape)])
         self._free.extend(reversed(range(len(self.lengths), len(self.lengths) + more)))
         self.lengths.extend([0] * more)
+        self._written.extend([0] * more)

@@ -27,6 +27,7 @@ from model.processor import INSTRUCTION, Processor
 from model.projector import Projector
 
 NANO = Path(__file__).parent / "nano"
+LOUDEST = 1e6  # far beyond any scale that audio comes in, and its power still fits float32: no NaN enters a cache
 CHANNELS_AND_RATE = "pass one channel of 16 kHz samples"
 
 
@@ -202,4 +203,4 @@ def as_samples(samples: np.ndarray | Tensor) -> Tensor:
         raise ValueError(f"audio of shape {list(audio.shape)}: {CHANNELS_AND_RATE}, shape [T]")
     if not audio.is_floating_point():
         raise ValueError(f"audio of type {audio.dtype}: {CHANNELS_AND_RATE}, float within -1 to 1")
-    return audio.float().nan_to_num(nan=0.0, posinf=1.0, neginf=-1.0)
+    return audio.float().nan_to_num(nan=0.0, posinf=1.0, neginf=-1.0).clamp(-LOUDEST, LOUDEST)

@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import GraniteSpeechFeatureExtractor
 
 from model.features import MIN_SAMPLES, LogMel, MelState, embedding_count, feature_floor, stack
+from model.speech import as_samples
 from tests.checkpoints import speech
 
 TOLERANCE = 1e-6  # float32; the filterbank sums in another order when it is given another number of frames
@@ -46,6 +47,14 @@ def test_features_equal_the_reference(samples: int) -> None:
 def test_faint_and_deafening_audio_equal_the_reference(gain: float) -> None:
     reference = GraniteSpeechFeatureExtractor()(SPEECH * gain)["input_features"][0]
     torch.testing.assert_close(mel(SPEECH * gain), reference, atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), 3e38, -1e25])
+def test_no_sample_however_wild_makes_a_feature_that_is_not_a_number(bad: float) -> None:
+    # one would stay in the cache's memory and reach the stream that is given the slot next
+    samples = SPEECH.clone()
+    samples[::7] = bad
+    assert bool(mel(as_samples(samples)).isfinite().all())
 
 
 @pytest.mark.parametrize("samples", LENGTHS)

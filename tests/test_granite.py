@@ -242,3 +242,12 @@ def test_growing_keeps_what_slots_hold() -> None:
     assert sorted(slots) == [0, 1, 2, 3, 4]
     for count, slot in enumerate(slots, start=1):
         assert_same(say(cache, slot, count, TOKENS[count:]), Prediction(*_last(fresh(TOKENS), len(TOKENS) - count)))
+
+
+def test_what_went_wrong_in_a_slot_does_not_reach_its_next_user() -> None:
+    cache = KVCache(CONFIG, 32, torch.float32, "cpu")
+    slot = cache.acquire()
+    granite.extend([Extension(slot, 0, torch.full((8, CONFIG.hidden_size), float("nan")))], cache)
+    cache.rewind(slot, 2)
+    cache.release(slot)
+    assert all(memory.isfinite().all() for memory in (*cache._keys, *cache._values))

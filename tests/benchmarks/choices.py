@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from model.speech import GraniteSpeech, Span
-from tests.benchmarks.common import Settings, save, table, unbroken
+from tests.benchmarks.common import Settings, unbroken
+from tests.benchmarks.report import save, table
 from tests.benchmarks.writing import relative_error, write
 
 SEGMENTS = 24

@@ -1,4 +1,4 @@
-"""What the benchmarks share: settings, clocks, recordings, a stream to feed, tables, results.
+"""What the benchmarks share: settings, clocks, recordings, a stream to feed.
 
 CPU seconds are those of this process (`time.process_time`), so other work on the machine blurs them little; ratios are
 made of figures of one run.
@@ -6,34 +6,27 @@ made of figures of one run.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import platform
 import random
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import psutil
 import torch
-import transformers
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from model.features import SAMPLE_RATE
-from model.speech import NANO, GraniteSpeech
+from model.speech import GraniteSpeech
 from streamer.engine import Engine
 from streamer.events import Event, Final, Partial
 from streamer.recordings import open_recording
 from streamer.stream import Options, Stream
 
 AUDIO = Path(__file__).parent.parent / "audio"
-RESULTS = Path(__file__).parent / "results"
 FEED_SAMPLES = SAMPLE_RATE // 10  # what live audio arrives in: 100 ms
 LOUD = 0.01  # amplitude; what is quieter at the ends of a recording is trimmed where speech must not pause
 
@@ -79,6 +72,7 @@ def cpu_seconds(work: Callable[[], object]) -> float:
     return clock.cpu
 
 
+@cache
 def recordings() -> dict[str, Tensor]:
     """Name to samples `[T]` of every recording in tests/audio."""
     found = {}
@@ -95,6 +89,7 @@ def texts() -> dict[str, str]:
     return found | {path.stem: path.read_text().strip() for path in AUDIO.glob("*.txt")}
 
 
+@cache
 def phrases() -> list[Tensor]:
     """The short recordings without the quiet at their ends."""
     trimmed = []
@@ -110,18 +105,8 @@ def unbroken(seconds: float, seed: int, gain_db: float = 0.0) -> Tensor:
     chance, joined = random.Random(seed), torch.empty(0)
     while len(joined) < seconds * SAMPLE_RATE:
         gain = 10 ** (chance.uniform(-gain_db, gain_db) / 20)
-        joined = torch.cat([joined, chance.choice(phrases_once()) * gain])
+        joined = torch.cat([joined, chance.choice(phrases()) * gain])
     return joined[: int(seconds * SAMPLE_RATE)].clamp(-1, 1)
-
-
-_PHRASES: list[Tensor] = []
-
-
-def phrases_once() -> list[Tensor]:
-    """The phrases, read from disk the first time only."""
-    if not _PHRASES:
-        _PHRASES.extend(phrases())
-    return _PHRASES
 
 
 @dataclass
@@ -178,47 +163,3 @@ def quantile(values: Sequence[float], share: float) -> float:
 def median(values: Sequence[float]) -> float:
     """The middle one."""
     return statistics.median(values)
-
-
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Prints figures; floats with three significant digits."""
-    grid = Table(*columns, title=title, title_justify="left")
-    for row in rows:
-        grid.add_row(*(f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row))
-    Console(width=150).print(grid)
-
-
-def save(name: str, settings: Settings, results: dict[str, Any]) -> None:
-    """Writes results/<name>.json: machine, versions, settings, figures; no date, so that equal runs are equal files."""
-    RESULTS.mkdir(exist_ok=True)
-    report = {"machine": machine(), "settings": asdict(settings), "model": fingerprint(settings.model), **results}
-    (RESULTS / f"{name}.json").write_text(json.dumps(_rounded(report), indent=1) + "\n")
-
-
-def machine() -> dict[str, Any]:
-    """Where a figure comes from."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return {
-        "cpu": names[0] if names else platform.processor(),
-        "cores": psutil.cpu_count(),
-        "memory_gib": round(psutil.virtual_memory().total / 2**30),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-    }
-
-
-def fingerprint(model: str) -> dict[str, str]:
-    """Which weights they were."""
-    files = sorted((NANO if model == "nano" else Path(model)).glob("*.safetensors"))
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
-    return {"name": model, "sha256": digest[:16]}
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return float(f"{value:.4g}")
-    if isinstance(value, dict):
-        return {key: _rounded(each) for key, each in value.items()}
-    return [_rounded(each) for each in value] if isinstance(value, (list, tuple)) else value

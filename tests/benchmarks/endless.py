@@ -19,7 +19,8 @@ from torch import Tensor
 
 from streamer.engine import Engine
 from streamer.stream import Options
-from tests.benchmarks.common import SAMPLE_RATE, Captions, Clock, Settings, phrases_once, save, table
+from tests.benchmarks.common import SAMPLE_RATE, Captions, Clock, Settings, phrases
+from tests.benchmarks.report import save, table
 from tests.benchmarks.stages import Stages
 
 OPTIONS = Options(step_ms=600)
@@ -59,7 +60,7 @@ def one_minute(chance: random.Random, pauses: bool) -> Tensor:
     """Phrases up to exactly a minute."""
     parts, length = [], 0
     while length < 60 * SAMPLE_RATE:
-        phrase = chance.choice(phrases_once())
+        phrase = chance.choice(phrases())
         silence = torch.zeros(int(chance.uniform(*PAUSE_SECONDS) * SAMPLE_RATE) if pauses else 0)
         parts += [phrase, silence]
         length += len(phrase) + len(silence)

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from model.features import feature_floor
 from model.speech import GraniteSpeech
 from streamer.hearing import Hearing
-from tests.benchmarks.common import FEED_SAMPLES, Settings, save, table, unbroken
+from tests.benchmarks.common import FEED_SAMPLES, Settings, unbroken
+from tests.benchmarks.report import save, table
 from tests.benchmarks.writing import relative_error, write
 
 SEGMENTS = 20

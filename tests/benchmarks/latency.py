@@ -13,11 +13,6 @@ Reference words and their times: forced alignment of the transcript by the model
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from difflib import SequenceMatcher
-from os.path import commonprefix
 from typing import Any
 
 import torch
@@ -29,35 +24,12 @@ from streamer.engine import Engine
 from streamer.events import Final, Partial
 from streamer.hearing import FRAME_SECONDS
 from streamer.stream import Options
-from tests.benchmarks.common import SAMPLE_RATE, Settings, feeds, quantile, recordings, save, table, texts
+from tests.benchmarks.common import SAMPLE_RATE, Settings, feeds, quantile, recordings, texts
+from tests.benchmarks.delays import Delays, Spoken, add
+from tests.benchmarks.report import save, table
 
 TAIL_SECONDS = 1.5
 STEPS_MS = (300, 600)
-
-
-@dataclass
-class Delays:
-    """Figures gathered over recordings, seconds."""
-
-    first_partial: list[float] = field(default_factory=list)
-    commit: list[float] = field(default_factory=list)
-    display: list[float] = field(default_factory=list)
-    final: list[float] = field(default_factory=list)
-    compute: list[float] = field(default_factory=list)
-    erased: list[int] = field(default_factory=list)  # characters
-    erased_plain: list[int] = field(default_factory=list)
-    shown: list[int] = field(default_factory=list)
-    shown_plain: list[int] = field(default_factory=list)
-    words: int = 0
-
-
-@dataclass
-class Spoken:
-    """A reference word and where it lies, seconds."""
-
-    text: str
-    start: float
-    end: float
 
 
 def run(settings: Settings) -> None:
@@ -103,65 +75,6 @@ def measure(engine: Engine, options: Options) -> dict[str, Any]:
         "flicker NE normalised": sum(delays.erased_plain) / sum(delays.shown_plain),
         "matched": len(delays.commit) / delays.words,
     }
-
-
-def add(delays: Delays, history: Sequence[tuple[float, Partial | Final]], spoken: Sequence[Spoken]) -> None:
-    """One segment: its partials and at last its final, each with the seconds fed when it came."""
-    fed, final = history[-1]
-    assert isinstance(final, Final), f"the last event of a segment is its final, not {final}"
-    said = [word for word in spoken if final.start <= word.start < final.end]
-    delays.words += len(said)
-    if not said:
-        return
-    shown = [text_of(event) for _, event in history]
-    flicker(delays, shown)
-    if first := next((at for (at, _), text in zip(history, shown, strict=True) if text.strip()), None):
-        delays.first_partial.append(first - said[0].start)
-    delays.final.append(fed - said[-1].end)
-    words = final.text.split()
-    matcher = SequenceMatcher(None, words, [word.text for word in said], autojunk=False)
-    for run_ in matcher.get_matching_blocks():
-        for offset in range(run_.size):
-            at, end = run_.a + offset, said[run_.b + offset].end
-            delays.commit.append(committed_at(history, at) - end)
-            delays.display.append(standing_since(history, shown, at, words[at]) - end)
-
-
-def text_of(event: Partial | Final) -> str:
-    """What is on screen."""
-    return event.text if isinstance(event, Final) else event.committed + event.draft
-
-
-def committed_at(history: Sequence[tuple[float, Partial | Final]], word: int) -> float:
-    """When the word at this place was promised; the final promises the rest."""
-    for fed, event in history:
-        if isinstance(event, Final) or len(event.committed.split()) > word:
-            return fed
-    raise AssertionError("a segment ends with a final")
-
-
-def standing_since(
-    history: Sequence[tuple[float, Partial | Final]], shown: Sequence[str], word: int, text: str
-) -> float:
-    """Since when the word stood in its place unchanged."""
-    since = history[-1][0]
-    for (fed, _), each in zip(reversed(history), reversed(shown), strict=True):
-        if each.split()[word : word + 1] != [text]:
-            break
-        since = fed
-    return since
-
-
-def flicker(delays: Delays, shown: Sequence[str]) -> None:
-    """Characters erased from one text to the next."""
-    plain = [re.sub(r"[^\w\s]", "", text.lower()) for text in shown]
-    for versions, erased, length in (
-        (shown, delays.erased, delays.shown),
-        (plain, delays.erased_plain, delays.shown_plain),
-    ):
-        pairs = zip(["", *versions], versions, strict=False)
-        erased.append(sum(len(old) - len(commonprefix([old, new])) for old, new in pairs))
-        length.append(len(versions[-1]))
 
 
 def placed(model: GraniteSpeech, text: str, samples: Tensor) -> list[Spoken]:

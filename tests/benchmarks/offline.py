@@ -16,8 +16,9 @@ from torch import Tensor
 
 from model.granite import Extension
 from model.speech import GraniteSpeech, Span
-from tests.benchmarks.common import Clock, Settings, median, recordings, save, table
+from tests.benchmarks.common import Clock, Settings, median, recordings
 from tests.benchmarks.reference import Reference
+from tests.benchmarks.report import save, table
 
 MAX_TOKENS = 150
 Pair = tuple[Callable[[], object], Callable[[], object]]  # theirs, ours

@@ -16,9 +16,10 @@ from model.checkpoint import canonical
 from model.config import SpeechConfig
 from model.processor import Processor
 from model.speech import NANO, GraniteSpeech
-from tests.benchmarks.common import SAMPLE_RATE, Settings, recordings, save, table
+from tests.benchmarks.common import SAMPLE_RATE, Settings, recordings
 from tests.benchmarks.offline import compare, derive, embeddings, parts, show
 from tests.benchmarks.reference import Reference
+from tests.benchmarks.report import save, table
 
 TOKENS = 12
 SECONDS = 10

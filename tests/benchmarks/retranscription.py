@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from streamer.engine import Engine
 from streamer.stream import Options
-from tests.benchmarks.common import Settings, cpu_seconds, cut_out, recordings, save, streamed, table
+from tests.benchmarks.common import Settings, cpu_seconds, cut_out, recordings, streamed
 from tests.benchmarks.reference import Reference
+from tests.benchmarks.report import save, table
 from tests.benchmarks.stages import Stages
 
 STEP_SAMPLES = 9_600  # 600 ms

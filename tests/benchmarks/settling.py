@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 
 from model.speech import GraniteSpeech, Heard, Span
-from tests.benchmarks.common import Settings, save, table, unbroken
+from tests.benchmarks.common import Settings, unbroken
+from tests.benchmarks.report import save, table
 from tests.benchmarks.stages import FRAMES_A_SECOND
 from tests.checkpoints import VARIANTS
 from tests.checkpoints import save as save_checkpoint

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from streamer.engine import Engine
 from streamer.stream import Options
-from tests.benchmarks.common import SAMPLE_RATE, Clock, Settings, save, streamed, table
+from tests.benchmarks.common import SAMPLE_RATE, Clock, Settings, streamed
+from tests.benchmarks.report import save, table
 
 LOUDNESS = 0.05  # root mean square, about that of speech
 SCALE = (220.0, 261.6, 329.6, 392.0, 440.0, 523.3)  # Hz

@@ -13,7 +13,8 @@ from typing import Any
 
 from streamer.engine import Engine
 from streamer.stream import Options
-from tests.benchmarks.common import Settings, cpu_seconds, cut_out, median, recordings, save, streamed, table
+from tests.benchmarks.common import Settings, cpu_seconds, cut_out, median, recordings, streamed
+from tests.benchmarks.report import save, table
 from tests.benchmarks.stages import FRAMES_A_SECOND, Stages
 
 MODES = {

@@ -1,0 +1,213 @@
+"""The recipe of the embedded model, end to end and small: a few clips, a few steps, a network of a few thousand weights."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import jiwer
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from model import GraniteSpeech
+from model.features import LogMel
+from model.nano import align, evaluate, export, synthesize, train
+from model.nano.augment import Distortion, Ear
+from model.nano.batches import Corpus, Lessons
+from model.nano.network import labels_of, read_labels
+from model.nano.shards import Shard, ShardWriter
+from model.nano.templates import TEMPLATES, cardinal, ordinal, year
+from model.nano.texts import clean, is_held_out, natural_sentences
+from model.nano.voices import KOKORO_HELD_OUT, Flite
+
+AUDIO = Path(__file__).parent / "audio"
+SMALL = ["--width", "64", "--layers", "2", "--batch-seconds", "4", "--evaluate-every", "0", "--workers", "2"]
+
+
+@pytest.fixture(autouse=True)
+def _own_threads() -> Iterator[None]:
+    """Training sets how many threads torch uses and how it rounds; other tests should not notice."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A work folder with the recordings of the tests as its only speech."""
+    folder = tmp_path_factory.mktemp("nano")
+    entries = [json.loads(line) for line in (AUDIO / "manifest.jsonl").read_text().splitlines()]
+    for kind, source in (("train", "pico"), ("train", "kokoro"), ("eval", "pico")):
+        with ShardWriter(folder / kind / source / f"{source}-000") as shard:
+            for entry in entries[:4]:
+                samples, rate = soundfile.read(AUDIO / entry["file"], dtype="float32")
+                assert rate == 16_000
+                shard.append(samples, entry["text"], entry["voice"])
+    sentences = [text for text in (f"{cardinal(n)} birds are on the roof" for n in range(300)) if not is_held_out(text)]
+    (folder / "sentences.txt").write_text("\n".join(sentences))
+    return folder
+
+
+def run(work: Path, stage: str, *more: str) -> dict[str, torch.Tensor]:
+    train.main(train.parse([stage, "--work", str(work), *SMALL, *more]))
+    name = "cooled.pt" if "--cooldown" in more else "last.pt"
+    saved = torch.load(work / stage / name, weights_only=True)
+    return {name: value.clone() for name, value in saved["network"].items()}
+
+
+def test_every_stage_trains_and_the_export_loads(work: Path, tmp_path: Path) -> None:
+    run(work, "encoder", "--steps", "2", "--easy-steps", "1")
+    run(work, "encoder", "--cooldown", "2", "--easy-steps", "1")
+    cooled = work / "encoder" / "cooled.pt"
+    align.align_shards(work, cooled)
+    assert (work / "train/pico/pico-000.ends").read_text().count("\n") == 4
+    run(work, "language", "--steps", "2")
+    parts = [f"encoder={cooled}", f"language_model={work / 'language/last.pt'}"]
+    run(work, "speech", "--steps", "2", "--init", *parts)
+    heard = work / "speech/last.pt"
+    run(work, "joint", "--steps", "1", "--init", *(f"{part}={heard}" for part in train.PARTS))
+    size = export.export(work, work / "joint/last.pt", tmp_path)
+    assert size < export.MOST_BYTES
+    network = GraniteSpeech.load(tmp_path)
+    assert isinstance(network.transcribe(np.zeros(16_000, np.float32)), str)
+    figures = evaluate.evaluate(evaluate.parse(["--work", str(work), "--model", str(tmp_path), "--clips", "1"]))
+    assert {"pico/words", "pico/ctc"} <= set(figures)
+
+
+def test_a_killed_run_goes_on_as_if_it_had_not_been(work: Path, tmp_path: Path) -> None:
+    for name in ("whole", "killed"):
+        shutil.copytree(work / "train", tmp_path / name / "train")
+    whole = run(tmp_path / "whole", "encoder", "--steps", "4", "--easy-steps", "2")
+    run(tmp_path / "killed", "encoder", "--steps", "2", "--easy-steps", "2")
+    killed = run(tmp_path / "killed", "encoder", "--steps", "4", "--easy-steps", "2")
+    for name, value in whole.items():
+        torch.testing.assert_close(killed[name], value, msg=name)
+
+
+def test_cooling_down_leaves_the_trunk_alone(work: Path, tmp_path: Path) -> None:
+    shutil.copytree(work / "train", tmp_path / "train")
+    trunk = run(tmp_path, "encoder", "--steps", "1")
+    run(tmp_path, "encoder", "--cooldown", "1")
+    after = torch.load(tmp_path / "encoder/last.pt", weights_only=True)["network"]
+    assert all(torch.equal(trunk[name], after[name]) for name in trunk)
+
+
+def test_undistorted_features_are_those_of_the_network() -> None:
+    samples = torch.randn(20_000, generator=torch.Generator().manual_seed(0)) * 0.1
+    torch.testing.assert_close(Ear().features(samples, Distortion()), LogMel()(samples), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
+def test_every_distortion_gives_finite_features(strength: float) -> None:
+    ear, rng = Ear(), random.Random(3)
+    samples = torch.sin(torch.arange(24_000) / 20)
+    for audio in (samples, torch.zeros(8_000)):
+        for _ in range(12):
+            features = ear.features(audio, Distortion.draw(rng, strength, masks=2))
+            assert features.isfinite().all()
+            assert features.shape[1] == 160
+
+
+def test_a_batch_depends_on_seed_step_and_worker_alone(work: Path) -> None:
+    lessons = Lessons(Corpus(work / "train"), seed=1, batch_seconds=8, easy_steps=5, cut=0.5)
+    for step in (0, 7):
+        first, again, other = lessons.batch(step, 0), lessons.batch(step, 0), lessons.batch(step, 1)
+        assert [item.text for item in first] == [item.text for item in again]
+        assert torch.equal(first[0].features, again[0].features)
+        assert not torch.equal(first[0].features, other[0].features)
+
+
+def test_a_cut_clip_keeps_the_words_wholly_heard(tmp_path: Path) -> None:
+    with ShardWriter(tmp_path / "pico/one") as shard:
+        shard.append(np.ones(16_000, np.float32), "early late", "nobody")
+    (tmp_path / "pico/one.ends").write_text("[4000, 15000]\n")
+    lessons = Lessons(Corpus(tmp_path), seed=1, batch_seconds=1, easy_steps=0, cut=1.0)
+    texts = {lessons.joined(random.Random(seed))[1] for seed in range(60)}
+    assert {"", "early", "early late"} <= texts
+
+
+def test_a_shard_forgets_the_clip_it_was_writing_when_it_was_killed(tmp_path: Path) -> None:
+    with ShardWriter(tmp_path / "one") as shard:
+        shard.append(np.full(100, 0.5, np.float32), "whole", "somebody")
+    with (tmp_path / "one.pcm").open("ab") as audio, (tmp_path / "one.jsonl").open("a") as index:
+        audio.write(b"\0" * 33)
+        index.write('{"start": 100, "sam')
+    with ShardWriter(tmp_path / "one") as shard:
+        assert shard.clips == 1
+        shard.append(np.zeros(50, np.float32), "next", "somebody")
+    read = Shard(tmp_path / "one.jsonl")
+    assert [clip.text for clip in read.clips] == ["whole", "next"]
+    assert read.samples(read.clips[0]) == pytest.approx(np.full(100, 0.5), abs=1e-4)
+    assert not read.samples(read.clips[1]).any()
+
+
+@pytest.mark.skipif(not shutil.which("espeak-ng"), reason="espeak-ng is not installed")
+def test_synthesis_is_the_same_twice_and_keeps_sentences_apart(tmp_path: Path) -> None:
+    sentences = [f"{cardinal(n)} birds are on the roof" for n in range(200)]
+    for name in ("first", "second"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "sentences.txt").write_text("\n".join(sentences))
+        clips = '{"espeak": 3}'
+        synthesize.main(
+            synthesize.parse(["--work", str(folder), "--engines", "espeak", "--clips", clips, "--eval-clips", "2"])
+        )
+    for path in ("train/espeak/espeak-000", "eval/espeak/espeak-000"):
+        one, two = (tmp_path / name / path for name in ("first", "second"))
+        assert one.with_suffix(".pcm").read_bytes() == two.with_suffix(".pcm").read_bytes()
+        shard = Shard(one.with_suffix(".jsonl"))
+        natural = [clip.text for clip in shard.clips if clip.text in sentences]
+        assert all(is_held_out(text) == path.startswith("eval") for text in natural)
+
+
+def test_held_out_voices_are_not_among_those_for_training() -> None:
+    assert "slt" not in Flite(held_out=False).voices
+    assert set(KOKORO_HELD_OUT) == {"af_sarah", "am_eric", "bf_lily", "bm_lewis"}
+
+
+def test_what_nano_writes_is_letters_apostrophes_and_spaces() -> None:
+    assert clean("It’s a well-known fact, Mr. Smith!") == "it's a well known fact mister smith"
+    assert clean("42 is the answer") is None
+    assert clean("xkcd") is None
+    rng = random.Random(5)
+    for template, _ in TEMPLATES:
+        for _ in range(50):
+            text, _spoken = template(rng)
+            assert read_labels([label for each in labels_of(text) for label in (each, 0)]) == text
+
+
+def test_excluded_sentences_are_never_trained_on() -> None:
+    everything = natural_sentences()
+    if not everything:
+        pytest.skip("none of the text packages is installed")
+    assert everything[0] not in natural_sentences(exclude=everything[:1])
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(0, "zero"), (40, "forty"), (101, "one hundred and one"), (2015, "two thousand fifteen")]
+)
+def test_numbers_are_written_in_words(number: int, words: str) -> None:
+    assert cardinal(number) == words
+
+
+def test_ordinals_and_years_are_written_in_words() -> None:
+    assert [ordinal(n) for n in (1, 12, 20, 33)] == ["first", "twelfth", "twentieth", "thirty third"]
+    assert [year(n) for n in (1900, 1905, 1984, 2006)] == [
+        "nineteen hundred",
+        "nineteen oh five",
+        "nineteen eighty four",
+        "two thousand and six",
+    ]
+
+
+def test_an_interval_holds_the_rate_it_is_about() -> None:
+    spoken = [evaluate.Spoken(torch.zeros(1), "one two three four", f"speaker {n % 5}") for n in range(20)]
+    heard = ["one two three" if n % 3 else "one two three four" for n in range(20)]
+    low, high = evaluate.interval(spoken, heard)
+    assert low <= 100 * jiwer.wer([clip.text for clip in spoken], heard) <= high

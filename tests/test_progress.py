@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import io
+
+from clients.progress import ProgressBar
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_sees_the_name_the_speed_and_the_time_left() -> None:
+    out = Terminal()
+    with ProgressBar(out, "talk[1].wav", 60.0) as bar:
+        bar.advance(30.0)
+    shown = out.getvalue()
+    assert "talk[1].wav" in shown
+    assert "x real time" in shown
+    assert "0:00:" in shown
+
+
+def test_an_unknown_duration_is_no_obstacle() -> None:
+    out = Terminal()
+    with ProgressBar(out, "standard input", None) as bar:
+        bar.advance(30.0)
+        with bar.hidden():
+            out.write("said\n")
+    assert "said\n" in out.getvalue()
+
+
+def test_whoever_is_no_terminal_sees_nothing() -> None:
+    out = io.StringIO()
+    with ProgressBar(out, "talk.wav", 60.0) as bar:
+        bar.advance(30.0)
+        with bar.hidden():
+            pass
+    assert out.getvalue() == ""

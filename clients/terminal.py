@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol, TextIO
 
-from rich.cells import cell_len, chop_cells
+from rich.cells import cell_len
 
 from clients.formats import Writer
 from clients.transcript import Transcript
@@ -88,12 +88,12 @@ class TerminalView:
         """Redraws the open segment; a final leaves it for good."""
         columns, rows = self._size()
         # One column stays free: a full line leaves the cursor in a state on which terminals disagree.
-        width = max(columns - 1, 1) if columns else 79  # some pseudo-terminals do not know their size
+        width = max((columns or 80) - 1, 1)  # some pseudo-terminals do not know their size and say 0
         resized, self._width = width != self._width, width
         finals = len(self._transcript.finals)
         self._transcript.take(event)
         said = [line for final in self._transcript.finals[finals:] for line in wrap(final.text, "", width)]
-        still_open = wrap(self._transcript.committed, self._transcript.draft, width)[-max(rows, 1) :]
+        still_open = wrap(self._transcript.committed, self._transcript.draft, width)[-(rows or 24) :]
         # Erasing behind the text, not before it: there is no moment at which the words are gone. Except after a
         # resize: terminals remember which rows they have wrapped, and forget it only when the row is erased.
         before = ERASE_LINE if resized else ""
@@ -109,7 +109,7 @@ class TerminalView:
 
     def close(self) -> None:
         """Takes the open segment off the screen and gives the cursor back; finals stay."""
-        self._out.write(f"\r{ERASE_BELOW}{SHOW_CURSOR}")
+        self._out.write(f"\r{ERASE_BELOW}{WRAP_ON}{SHOW_CURSOR}")
         self._out.flush()
 
 
@@ -120,7 +120,7 @@ def wrap(committed: str, draft: str, width: int) -> list[str]:
     lines: list[tuple[int, int]] = []
     for word in re.finditer(r"\S+", text):
         end = word.start()
-        for piece in chop_cells(word.group(), width):  # a word wider than the window is cut
+        for piece in _pieces(word.group(), width):
             start, end = end, end + len(piece)
             if lines and cell_len(text[lines[-1][0] : end]) <= width:
                 lines[-1] = (lines[-1][0], end)
@@ -131,3 +131,14 @@ def wrap(committed: str, draft: str, width: int) -> list[str]:
         text[start:end] if end <= border else f"{text[start:border]}{DIM}{text[max(start, border) : end]}{PLAIN}"
         for start, end in lines
     ]
+
+
+def _pieces(word: str, width: int) -> Iterator[str]:
+    """The word, cut only if it is wider than a line."""
+    piece = ""
+    for character in word:
+        if piece and cell_len(piece + character) > width:
+            yield piece
+            piece = ""
+        piece += character
+    yield piece

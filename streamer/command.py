@@ -149,7 +149,7 @@ def _parser() -> argparse.ArgumentParser:
         "--speed",
         metavar="X",
         type=_number(float, 0),
-        help="times that of speech; 0: as fast as it comes (default: 1; of -: 0)",
+        help="times that of speech; 0: as fast as it comes (default: 1; of a pipe: 0)",
     )
     live.add_argument(
         "--step", metavar="MS", type=_number(int, 1), help="of new audio between two updates (default: 300)"

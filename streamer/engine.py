@@ -41,9 +41,10 @@ class Engine:
         return stream
 
     def close(self, stream: Stream) -> None:
-        """Forgets a stream, whatever it was doing."""
-        self._streams.remove(stream)
-        stream.drop()
+        """Forgets a stream, whatever it was doing; one that is done is forgotten already."""
+        if stream in self._streams:
+            self._streams.remove(stream)
+            stream.drop()
 
     def run(self) -> None:
         """Steps until no stream has work."""

@@ -6,7 +6,7 @@ Times are seconds since the stream's first sample. The text to show is always `c
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
 
@@ -97,10 +97,10 @@ def from_dict(values: dict[str, Any]) -> Event:
     kind = _KINDS.get(values.get("type", ""))
     if kind is None:
         raise ValueError(f"unknown event type {values.get('type')!r}; known: {', '.join(_KINDS)}")
-    fields = {name: values[name] for name in kind.__dataclass_fields__ if name in values}
-    if "words" in fields:
-        fields["words"] = tuple(Word(**word) for word in fields["words"])
+    given = {field.name: values[field.name] for field in fields(kind) if field.name in values}
     try:
-        return kind(**fields)
+        if "words" in given:
+            given["words"] = tuple(Word(**word) for word in given["words"])
+        return kind(**given)
     except TypeError as error:
         raise ValueError(f"not a whole {kind.type} event: {error}") from None

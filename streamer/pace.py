@@ -6,9 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
-Samples = NDArray[np.float32]
+from streamer.recordings import Samples
 
 
 def at_the_speed_of_speech(

@@ -19,9 +19,9 @@ import soxr
 from numpy.typing import NDArray
 
 from model.errors import AudioError
+from model.features import SAMPLE_RATE
 
-SAMPLE_RATE = 16_000  # Hz, what the network hears; model.features says the same, but would load torch
-STANDARD_INPUT, STANDARD_INPUT_NAME = "-", "standard input"
+STANDARD_INPUT = "-"
 
 # The share of each speaker in the mix, after ITU-R BS.775: dialogue sits in the centre, the subwoofer only rumbles.
 CHANNEL_WEIGHTS = {"FC": 1.0, "FL": 0.707, "FR": 0.707, "LFE": 0.0, "LFE2": 0.0}
@@ -38,9 +38,9 @@ Samples = NDArray[np.float32]  # [T], within -1 to 1
 class Recording:
     """An open recording: its name, its duration if known, and its samples, which can be read once."""
 
-    def __init__(self, name: str, container: Any, stream: Any) -> None:
+    def __init__(self, name: str, container: Any, stream: Any, is_pipe: bool) -> None:
         self.name = name
-        self.is_standard_input = name == STANDARD_INPUT_NAME
+        self.is_pipe = is_pipe  # perhaps somebody is just speaking into it
         self.warning: str | None = None  # known once all chunks are read: what of the recording could not be
         self._container, self._stream = container, stream
         self._promised_seconds = None
@@ -134,7 +134,7 @@ def open_recording(path: str) -> Iterator[Recording]:
     Raises:
         AudioError: there is no such file, or it is no recording; the message says what to do.
     """
-    name = STANDARD_INPUT_NAME if path == STANDARD_INPUT else path
+    name = "standard input" if path == STANDARD_INPUT else path
     with _open_file(path, name) as file:
         try:
             # No protocols: a playlist must not make FFmpeg open other files or the network.
@@ -149,7 +149,7 @@ def open_recording(path: str) -> Iterator[Recording]:
             stream = container.streams.audio[0]
             if stream.codec_context is None:
                 raise AudioError(f"{name}: its codec is unknown; convert it to FLAC or WAV first")
-            yield Recording(name, container, stream)
+            yield Recording(name, container, stream, is_pipe=not file.seekable())
 
 
 def mix(frame: Any) -> Samples:

@@ -21,10 +21,11 @@ from clients.formats import writer
 from clients.progress import ProgressBar
 from clients.terminal import EventView, PipeView, TerminalView, View
 from model import AudioError, GraniteSpeech, GraniteStreamError
+from model.features import SAMPLE_RATE
 from streamer.engine import Engine
 from streamer.events import Event, Final
 from streamer.pace import at_the_speed_of_speech
-from streamer.recordings import SAMPLE_RATE, Recording, Samples, open_recording
+from streamer.recordings import Recording, Samples, open_recording
 from streamer.stream import Options
 
 READ_SAMPLES = 4 * SAMPLE_RATE  # a block of the encoder: what a file is read by
@@ -128,7 +129,7 @@ class Transcription:
         chunks = recording.chunks(TURN_SAMPLES)
         speed = self._arguments.speed
         if speed is None:  # a pipe has its own clock; what it brought while the model was loaded must not stay behind
-            speed = 0 if recording.is_standard_input else 1
+            speed = 0 if recording.is_pipe else 1
         return at_the_speed_of_speech(chunks, speed * SAMPLE_RATE) if speed else chunks
 
     def _views(self, file: io.StringIO, model: str) -> list[View]:

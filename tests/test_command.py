@@ -287,16 +287,16 @@ def test_an_interruption_writes_down_what_was_heard() -> None:
     assert done["audio_seconds"] < 30
 
 
-def test_a_second_interruption_ends_the_wait_for_a_silent_pipe(tmp_path: Path) -> None:
+def test_interruptions_end_the_wait_for_a_silent_pipe(tmp_path: Path) -> None:
     with open_recording(TALK) as recording:
         path = write(tmp_path / "talk.wav", np.concatenate(list(recording.chunks(16_000))))
     with start("-", "--events", stdin=subprocess.PIPE) as process:
-        process.stdin.buffer.write(path.read_bytes()[:600_000])
+        process.stdin.buffer.write(path.read_bytes()[:300_000])
         process.stdin.flush()
         assert next(iter(process.stdout))
         while process.poll() is None:
             process.send_signal(signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(0.5)
+                process.wait(3)
         assert process.stderr.read() == ""
-    assert process.returncode == 130
+    assert process.returncode in (130, -signal.SIGINT)  # a shell calls both of them 130

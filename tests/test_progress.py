@@ -10,14 +10,13 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_terminal_sees_the_name_the_speed_and_the_time_left() -> None:
+def test_a_terminal_sees_the_name_and_the_speed() -> None:
     out = Terminal()
     with ProgressBar(out, "talk[1].wav", 60.0) as bar:
         bar.advance(30.0)
     shown = out.getvalue()
     assert "talk[1].wav" in shown
     assert "x real time" in shown
-    assert "0:00:" in shown
 
 
 def test_an_unknown_duration_is_no_obstacle() -> None:

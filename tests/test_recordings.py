@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from model.errors import AudioError
-from streamer.recordings import SAMPLE_RATE, open_recording
+from model.features import SAMPLE_RATE
+from streamer.recordings import open_recording
 from tests.media import tone, write
 
 KINDS = [

@@ -27,7 +27,13 @@ NEEDED_GIB = 8
 AUDIO_TOKEN = 3  # that of nano's tokenizer, which stands in for the real one
 SHAPE = {
     "encoder_config": {"num_layers": 16, "hidden_dim": 1024, "output_dim": 348, "num_heads": 8, "dim_head": 128},
-    "projector_config": {"hidden_size": 1024, "num_attention_heads": 16, "intermediate_size": 4096},
+    "projector_config": {
+        "hidden_size": 1024,
+        "encoder_hidden_size": 1024,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 16,
+        "intermediate_size": 4096,
+    },
     "text_config": {
         "model_type": "granite",
         "vocab_size": 100_353,

@@ -1,0 +1,36 @@
+import json
+
+import pytest
+
+from streamer.events import Done, Error, Final, Partial, SpeechStarted, Word, from_dict
+
+EVENTS = [
+    SpeechStarted(0, 0.42),
+    Partial(0, 0.42, 2.1, "the quick", " brown fo"),
+    Final(0, 0.42, 3.3, "the quick brown fox", (Word("the", 0.5, 0.6, 0.98),)),
+    Done(12.0),
+    Error("bad_audio", "…"),
+]
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.type)
+def test_an_event_survives_the_wire(event):
+    assert from_dict(json.loads(event.to_json())) == event
+
+
+def test_an_event_is_one_line_with_its_type_first():
+    assert Final(0, 0.42, 3.3, "naïve\n", ()).to_json() == (
+        '{"type": "final", "segment": 0, "start": 0.42, "end": 3.3, "text": "naïve\\n", "words": []}'
+    )
+
+
+def test_what_a_later_version_adds_is_left_alone():
+    assert from_dict({"type": "done", "audio_seconds": 1.0, "seq": 7}) == Done(1.0)
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"type": "event"}, {"type": "done"}, {"type": "final", "segment": 0, "words": [{}]}]
+)
+def test_what_is_no_event_is_refused(values):
+    with pytest.raises(ValueError, match="event"):
+        from_dict(values)

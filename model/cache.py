@@ -57,7 +57,7 @@ class KVCache:
         return slot
 
     def release(self, slot: int) -> None:
-        """Takes a slot back and wipes it, so that a number gone wrong there (NaN, overflow) cannot reach its next user."""
+        """Takes a slot back and wipes it: a number gone wrong there (NaN, overflow) must not reach its next user."""
         assert slot not in self._free, f"slot {slot} was released twice"
         for memory in (*self._keys, *self._values):
             memory[slot, :, : self._written[slot]] = 0

@@ -185,7 +185,8 @@ class CachedAttention(nn.Module):
     ) -> Tensor:
         """Packed hidden states `[N, width]` to the same, each from its slot's keys up to its own position."""
         query_key = torch.cat([self.q_proj(hidden), self.k_proj(hidden)], dim=-1).view(len(hidden), -1, self.head_dim)
-        query, key = rotate(query_key, rotation).split([self.kv_heads * self.group, self.kv_heads], dim=1)  # [N, H, d]
+        rotated = rotate(query_key, rotation)  # [N, H + kv_heads, d]
+        query, key = rotated[:, : -self.kv_heads], rotated[:, -self.kv_heads :]
         value = self.v_proj(hidden).view(len(hidden), -1, self.head_dim)
         keys, values = cache.append(self.index, rows, key, value)  # [B, kv_heads, length, d]
         spread = query if reading.pick is None else query.index_select(0, reading.pick)

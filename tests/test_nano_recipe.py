@@ -1,4 +1,4 @@
-"""The recipe of the embedded model, end to end and small: a few clips, a few steps, a network of a few thousand weights."""
+"""The recipe of the embedded model, end to end and small: a few clips, a few steps, few weights."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ import torch
 
 from model import GraniteSpeech
 from model.features import LogMel
-from model.nano import align, evaluate, export, synthesize, train
+from model.nano import align, evaluate, export, synthesize, texts, train
 from model.nano.augment import Distortion, Ear
 from model.nano.batches import Corpus, Lessons
 from model.nano.network import labels_of, read_labels
 from model.nano.shards import Shard, ShardWriter
 from model.nano.templates import TEMPLATES, cardinal, ordinal, year
-from model.nano.texts import clean, is_held_out, natural_sentences
+from model.nano.texts import clean, is_held_out
 from model.nano.voices import KOKORO_HELD_OUT, Flite
 
 AUDIO = Path(__file__).parent / "audio"
@@ -182,11 +182,14 @@ def test_what_nano_writes_is_letters_apostrophes_and_spaces() -> None:
             assert read_labels([label for each in labels_of(text) for label in (each, 0)]) == text
 
 
-def test_excluded_sentences_are_never_trained_on() -> None:
-    everything = natural_sentences()
-    if not everything:
-        pytest.skip("none of the text packages is installed")
-    assert everything[0] not in natural_sentences(exclude=everything[:1])
+def test_excluded_sentences_are_never_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "games/fortunes").mkdir(parents=True)
+    (tmp_path / "games/fortunes/wisdom").write_text("You will be heard.\n%\nSpeak up, please.\n\t\t-- Anon\n")
+    monkeypatch.setattr(texts, "SHARE", tmp_path)
+    listed = tmp_path / "manifest.jsonl"
+    listed.write_text('{"text": "you will be heard"}\n{"text": null}\n')
+    assert set(texts.natural_sentences()) == {"you will be heard", "speak up please"}
+    assert texts.natural_sentences(texts.evaluation_sentences([listed])) == ["speak up please"]
 
 
 @pytest.mark.parametrize(

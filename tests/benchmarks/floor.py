@@ -2,6 +2,7 @@
 
 Segments are unbroken speech of 10 to 30 s whose phrases differ in loudness by so many decibels; they go through
 `Hearing` in updates of 600 ms.
+updates past it: share of updates after which the floor has reached settled frames: until the final they are out of date.
 reaches settled frames: share of segments whose final floor lies above a value of a settled frame: the final then
     encodes the whole segment anew.
 extra encoding: frames encoded only for that / frames of audio. If ignored: the largest relative error of embeddings if
@@ -51,8 +52,8 @@ def measure(network: GraniteSpeech, gain_db: float) -> dict[str, Any]:
             worst = max(worst, relative_error(ignored.embeddings, exact.embeddings))
             changed += write(network, ignored.embeddings) != write(network, exact.embeddings)
     return {
-        "updates that raise the floor over settled frames": rises / updates,
-        "finals that do": reached / SEGMENTS,
+        "updates past it": rises / updates,
+        "reaches settled frames": reached / SEGMENTS,
         "extra encoding": extra / frames,
         "if ignored: error": worst,
         "if ignored: texts changed": changed / SEGMENTS,

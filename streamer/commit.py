@@ -1,7 +1,8 @@
 """When a word is certain enough to be promised. What is committed is never taken back, so this is the place to doubt.
 
-A word is committed when two updates in a row wrote it the same, everything before it too, and it ended long enough ago
-that what is said now cannot change it. Words are committed whole and in order.
+A word is committed when two updates in a row wrote it the same, and everything before it and the beginning of the next
+word too, and it ended long enough ago that what is said now cannot change it. A last word, with nothing behind it that
+would tell that it is whole, must have ended longer ago. Words are committed whole and in order.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ class Policy:
     """How much evidence a word needs."""
 
     margin_frames: int = 20  # 400 ms between its end and the end of the audio
+    last_margin_frames: int = 40  # 800 ms, if no other word follows
 
 
 def committable(
@@ -44,7 +46,8 @@ def committable(
         agreed = min(len(tokens), len(before))
     certain = 0
     for word in words:
-        if word.tokens > agreed or word.end > heard - policy.margin_frames:
+        margin = policy.margin_frames if word.tokens < agreed else policy.last_margin_frames
+        if word.tokens > agreed or word.end > heard - margin:
             break
         certain = word.tokens
     return certain

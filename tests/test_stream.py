@@ -75,7 +75,7 @@ def test_finals_equal_offline_however_the_audio_is_cut(nano, engine, spoken, whi
     """Without commitments, that is: those are promises made on less audio, and kept."""
     samples = spoken[which].samples
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("streamer.segment.Policy", lambda: Policy(margin_frames=10**6))
+        patch.setattr("streamer.segment.Policy", lambda: Policy(margin_frames=10**6, last_margin_frames=10**6))
         finals = of(Final, play(engine, samples, cuts))
     assert finals
     for final in finals:

@@ -2,7 +2,8 @@
 
 Attention stays inside blocks of 200 frames (4 s); only the depthwise convolutions look across a block's border, 7
 frames for each layer. That is what makes streaming possible: a block encoded from the 7 convolution inputs left of it
-is encoded as in the whole utterance, so nothing older is ever needed again.
+is encoded as in the whole utterance, so nothing older is ever needed again. One can also go on within a block, from an
+edge that holds the keys and values of its frames so far; those frames then never see the ones that follow.
 
 Clips of any length lie packed behind each other in one sequence `[N, D]`, without padding: linear layers see exactly
 the frames there are, and a `Layout` says which frames attend to each other and where clips end. So a batch gives each
@@ -22,33 +23,58 @@ from model.config import EncoderConfig
 
 
 @dataclass(frozen=True, slots=True)
+class Edge:
+    """What frames need of those left of them: give it to `Conformer.forward` to go on from there."""
+
+    inputs: Tensor  # [layers, reach, conv_dim] of the depthwise convolutions
+    context: Tensor  # [layers, c, 2 * H * d] keys and values of the `c` frames since their block began
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """Where clips and attention blocks lie in a packed sequence of `N` frames.
 
-    Built once for a batch, used by every layer. Index tensors are int64, on the device of the frames.
+    Built once for a batch, used by every layer. Index tensors are int64, on the device of the frames. A clip that
+    begins within a block has keys before its own frames; they lie packed before all frames and end at column `C`.
     """
 
     lengths: tuple[int, ...]  # frames of each clip
+    contexts: tuple[int, ...]  # frames of its first block that each clip does not bring itself
     blocks: Tensor  # [n, L] the frame at each place of each block; 0 where the block is shorter than L
-    present: Tensor  # [n, L] bool: the place holds a frame
     places: Tensor  # [N] where each frame stands in blocks.flatten()
-    full: bool  # every place of every block holds a frame: attention needs no mask
+    keys: Tensor  # [n, C + L] the key at each column, counted in contexts and frames
+    visible: Tensor | None  # [n, 1, 1, C + L] bool: the column holds a key; None if every one does
 
     @classmethod
-    def of(cls, lengths: Sequence[int], context_size: int, device: torch.device | str = "cpu") -> Layout:
-        """Cuts each clip into blocks of `context_size` frames from its first frame on; the last one may be shorter."""
-        sizes = [min(context_size, length - start) for length in lengths for start in range(0, length, context_size)]
-        longest = max(sizes, default=0)
-        size = torch.tensor(sizes, dtype=torch.long)[:, None]
-        start = size.cumsum(0) - size
-        place = torch.arange(longest)
-        present = place < size
+    def of(
+        cls,
+        lengths: Sequence[int],
+        context_size: int,
+        device: torch.device | str = "cpu",
+        contexts: Sequence[int] | None = None,
+    ) -> Layout:
+        """Cuts each clip into blocks of `context_size` frames, counted from where its first block began."""
+        contexts = contexts or [0] * len(lengths)
+        cuts = [
+            (min(length, end) - max(start, 0), -start if start < 0 else 0)
+            for length, context in zip(lengths, contexts, strict=True)
+            for start in range(-context, length, context_size)
+            for end in [start + context_size]
+        ]
+        size, behind = torch.tensor(cuts, dtype=torch.long).reshape(len(cuts), 2, 1).unbind(1)  # [n, 1] frames
+        place = torch.arange(max((size for size, _ in cuts), default=0))
+        column = torch.arange(-max((behind for _, behind in cuts), default=0), 0)
+        frame = size.cumsum(0) - size + place
+        present, known = place < size, column >= -behind
+        keys = torch.cat([behind.cumsum(0) + column, int(behind.sum()) + frame], dim=1)
+        visible = torch.cat([known, present], dim=1)
         return cls(
             lengths=tuple(lengths),
-            blocks=torch.where(present, start + place, 0).to(device),
-            present=present.to(device),
+            contexts=tuple(contexts),
+            blocks=torch.where(present, frame, 0).to(device),
             places=present.flatten().nonzero().flatten().to(device),
-            full=bool(present.all()),
+            keys=torch.where(visible, keys, 0).to(device),
+            visible=None if bool(visible.all()) else visible[:, None, None].to(device),
         )
 
 
@@ -59,7 +85,7 @@ class Encoding:
     hidden: Tensor  # [N, D] for the projector
     logits: Tensor  # [N, labels] of the CTC head after the last layer
     middle_logits: Tensor  # [N, labels] of the same head after the middle layer
-    edges: tuple[Tensor, ...]  # for each requested border [layers, reach, conv_dim]: pass as `left` of what follows
+    edges: tuple[Edge, ...]  # for each requested border: pass as `left` of what follows
 
 
 class Conformer(nn.Module):
@@ -73,15 +99,16 @@ class Conformer(nn.Module):
         self.out = nn.Linear(config.hidden_dim, config.output_dim)
         self.out_mid = nn.Linear(config.output_dim, config.hidden_dim)
 
-    def layout(self, lengths: Sequence[int]) -> Layout:
-        """The layout of clips of these lengths in frames, on this encoder's device."""
-        return Layout.of(lengths, self.config.context_size, self.input_linear.weight.device)
+    def layout(self, lengths: Sequence[int], left: Sequence[Edge | None] | None = None) -> Layout:
+        """The layout of clips of these lengths in frames, behind these edges, on this encoder's device."""
+        contexts = [0 if edge is None else edge.context.shape[1] for edge in left] if left else None
+        return Layout.of(lengths, self.config.context_size, self.input_linear.weight.device, contexts)
 
     def forward(
         self,
         frames: Tensor,
         layout: Layout,
-        left: Sequence[Tensor | None] | None = None,
+        left: Sequence[Edge | None] | None = None,
         borders: Sequence[tuple[int, int]] = (),
     ) -> Encoding:
         """Encodes packed clips.
@@ -89,18 +116,24 @@ class Conformer(nn.Module):
         Args:
             frames: `[N, 160]` features of all clips, one behind the other.
             layout: how the `N` frames divide into clips.
-            left: for each clip what an earlier call gave as an edge, `[layers, reach, conv_dim]`, or None where
-                the utterance begins.
-            borders: pairs (clip, frame): keep the convolution inputs left of that frame as an edge.
+            left: for each clip the edge that an earlier call gave, or None where the utterance begins.
+            borders: pairs (clip, frame): keep what lies left of that frame as an edge.
         """
         seam = Seam.of(layout, self.config, left, borders, frames)
+        contexts = None
+        if left is not None and any(layout.contexts):
+            contexts = torch.cat([edge.context for edge in left if edge is not None], dim=1)
         hidden = self.input_linear(frames)
         exported = [hidden] if 0 in self.config.cat_hidden_layers else []
         middle = hidden.new_empty(0)
-        edges = []
+        inputs, keys_values = [], []
         for index, layer in enumerate(self.layers, start=1):
-            hidden, edge = layer(hidden, layout, seam, index - 1)
-            edges.append(edge)
+            context = None if contexts is None else contexts[index - 1]
+            carried = None if seam.carried is None else seam.carried[index - 1]
+            hidden, kept_inputs, key_value = layer(hidden, layout, seam, context, carried)
+            if borders:
+                inputs.append(kept_inputs)
+                keys_values.append(key_value)
             if index == self.config.num_layers // 2:
                 middle = self.out(hidden)
                 hidden = hidden + self.out_mid(middle.softmax(-1))
@@ -110,8 +143,33 @@ class Conformer(nn.Module):
             hidden=torch.cat([*exported, hidden], dim=-1) if exported else hidden,
             logits=self.out(hidden),
             middle_logits=middle,
-            edges=tuple(torch.stack(edges, dim=1)) if borders else (),
+            edges=self._edges(layout, borders, inputs, keys_values),
         )
+
+    def _edges(
+        self,
+        layout: Layout,
+        borders: Sequence[tuple[int, int]],
+        inputs: Sequence[Tensor],
+        keys_values: Sequence[Tensor],
+    ) -> tuple[Edge, ...]:
+        """One edge for each border, from what each layer kept: `[borders, reach, C]`, `[contexts + N, 2 * H * d]`."""
+        edges = []
+        for index, (clip, frame) in enumerate(borders):
+            context = layout.contexts[clip]
+            end = sum(layout.contexts) + sum(layout.lengths[:clip]) + frame
+            fresh = (context + frame) % self.config.context_size  # frames since the border's own block began
+            rows = list(range(end - min(fresh, frame), end))
+            if fresh > frame:  # the block began in the context
+                known = sum(layout.contexts[: clip + 1])
+                rows = list(range(known - (fresh - frame), known)) + rows
+            edges.append(
+                Edge(
+                    inputs=torch.stack([each[index] for each in inputs]),
+                    context=torch.stack([each[rows] for each in keys_values]),
+                )
+            )
+        return tuple(edges)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +187,7 @@ class Seam:
         cls,
         layout: Layout,
         config: EncoderConfig,
-        left: Sequence[Tensor | None] | None,
+        left: Sequence[Edge | None] | None,
         borders: Sequence[tuple[int, int]],
         frames: Tensor,
     ) -> Seam:
@@ -144,7 +202,7 @@ class Seam:
         carried = None
         if left is not None and any(edge is not None for edge in left):
             nothing = frames.new_zeros(config.num_layers, reach, config.conv_dim)
-            carried = torch.cat([nothing if edge is None else edge for edge in left], dim=1)
+            carried = torch.cat([nothing if edge is None else edge.inputs for edge in left], dim=1)
         kept = torch.tensor([starts[clip] + frame for clip, frame in borders], dtype=torch.long)
         return cls(
             total=position,
@@ -168,14 +226,17 @@ class ConformerLayer(nn.Module):
         self.ff2 = FeedForward(config)
         self.post_norm = nn.LayerNorm(config.hidden_dim)
 
-    def forward(self, hidden: Tensor, layout: Layout, seam: Seam, index: int) -> tuple[Tensor, Tensor]:
-        """Packed frames `[N, D]` to `[N, D]`, and the convolution inputs at the borders; `index` is the layer's own."""
+    def forward(
+        self, hidden: Tensor, layout: Layout, seam: Seam, context: Tensor | None, carried: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Packed frames `[N, D]` to `[N, D]`, and what an edge may need of this layer: see the two modules."""
         hidden = hidden + 0.5 * self.ff1(hidden)
-        hidden = hidden + self.attn(hidden, layout)
-        convolved, edge = self.conv(hidden, seam, index)
+        attended, key_value = self.attn(hidden, layout, context)
+        hidden = hidden + attended
+        convolved, inputs = self.conv(hidden, seam, carried)
         hidden = hidden + convolved
         hidden = hidden + 0.5 * self.ff2(hidden)
-        return self.post_norm(hidden), edge
+        return self.post_norm(hidden), inputs, key_value
 
 
 class FeedForward(nn.Module):
@@ -206,38 +267,52 @@ class BlockAttention(nn.Module):
         self.to_out = nn.Linear(inner, config.hidden_dim)
         self.rel_pos_emb = nn.Embedding(2 * config.max_pos_emb + 1, config.dim_head)
 
-    def forward(self, hidden: Tensor, layout: Layout) -> Tensor:
-        """`[N, D]` to `[N, D]`, each frame from those of its block."""
-        normed = self.pre_norm(hidden)
-        projected = torch.cat([self.to_q(normed), self.to_kv(normed)], dim=-1)  # [N, 3 * H * d]
-        blocks, longest = layout.blocks.shape
-        # [n, L, 3, H, d] -> three of [n, H, L, d]
-        query, key, value = (
-            projected.index_select(0, layout.blocks.flatten())
-            .view(blocks, longest, 3, self.heads, -1)
-            .permute(2, 0, 3, 1, 4)
-        )
-        scale = query.shape[-1] ** -0.5
-        bias = self._positions(query) * scale
-        if not layout.full:
-            bias = bias.masked_fill(~layout.present[:, None, None, :], torch.finfo(bias.dtype).min)
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=scale)
-        packed = mixed.transpose(1, 2).reshape(blocks * longest, -1).index_select(0, layout.places)
-        return self.to_out(packed)
+    def forward(self, hidden: Tensor, layout: Layout, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Each frame from those of its block.
 
-    def _positions(self, query: Tensor) -> Tensor:
-        """`[n, H, L, L]`: each query times the table's row for its distance to each key.
+        Args:
+            hidden: `[N, D]`.
+            layout: the blocks.
+            context: keys and values `[contexts, 2 * H * d]` of frames that are not in `hidden` but in its blocks.
 
-        Multiplying by the `2L - 1` rows that occur and then shifting each query's row by one place more than the
-        row before it costs far less than looking up `L * L` rows.
+        Returns:
+            `[N, D]`, and keys and values of contexts and frames `[contexts + N, 2 * H * d]`.
         """
-        *batch, longest, _ = query.shape
-        rows = self.rel_pos_emb.weight[self.middle - longest + 1 : self.middle + longest].flip(0)
-        by_distance = query @ rows.to(query.dtype).T  # [n, H, L, 2L - 1], distances L - 1 down to 1 - L
+        normed = self.pre_norm(hidden)
+        key_value = self.to_kv(normed)
+        if context is not None:
+            key_value = torch.cat([context.to(key_value.dtype), key_value])
+        queries = self._spread(self.to_q(normed), layout.blocks)  # [n, H, L, d]
+        keys, values = (self._spread(each, layout.keys) for each in key_value.chunk(2, dim=-1))  # [n, H, C + L, d]
+        scale = queries.shape[-1] ** -0.5
+        bias = self._positions(queries, keys.shape[2]) * scale
+        if layout.visible is not None:
+            bias = bias.masked_fill(~layout.visible, torch.finfo(bias.dtype).min)
+        mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias, scale=scale)
+        packed = mixed.transpose(1, 2).flatten(0, 1).flatten(1).index_select(0, layout.places)
+        return self.to_out(packed), key_value
+
+    def _spread(self, rows: Tensor, places: Tensor) -> Tensor:
+        """Rows `[N, H * d]` at their places `[n, L]` in blocks: `[n, H, L, d]`."""
+        return rows.index_select(0, places.flatten()).view(*places.shape, self.heads, -1).transpose(1, 2)
+
+    def _positions(self, queries: Tensor, columns: int) -> Tensor:
+        """`[n, H, L, columns]`: each query times the table's row for its distance to each column's key.
+
+        The first query stands at column `columns - L`. Multiplying by the rows that occur, one for each distance, and
+        then shifting each query's products by one place more than those of the query before it costs far less than
+        looking up a row for each pair.
+        """
+        longest = queries.shape[2]
+        distances = torch.arange(columns - 1, -longest, -1, device=queries.device)
+        # clips in a batch that go on at different places make columns so far apart that no block has both
+        rows = self.rel_pos_emb.weight[self.middle + distances.clamp(max=self.middle)]
+        by_distance = queries @ rows.to(queries.dtype).T  # [n, H, L, L + columns - 1], from the farthest key behind
         if longest == 1:
             return by_distance
-        flat = by_distance.flatten(-2)[..., longest - 1 : longest - 1 + longest * (2 * longest - 2)]
-        return flat.reshape(*batch, longest, 2 * longest - 2)[..., :longest]
+        width = longest + columns - 2
+        flat = by_distance.flatten(-2)[..., longest - 1 : longest - 1 + longest * width]
+        return flat.view(*flat.shape[:-1], longest, width)[..., :columns]
 
 
 class Convolution(nn.Module):
@@ -262,12 +337,15 @@ class Convolution(nn.Module):
         self.batch_norm = nn.BatchNorm1d(config.conv_dim)
         self.down_conv = nn.Conv1d(config.conv_dim, config.hidden_dim, 1)
 
-    def forward(self, hidden: Tensor, seam: Seam, index: int) -> tuple[Tensor, Tensor]:
-        """Gives the module's output `[N, D]` and its convolution inputs left of each border `[borders, reach, C]`."""
+    def forward(self, hidden: Tensor, seam: Seam, carried: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Gives the module's output `[N, D]` and its convolution inputs left of each border `[borders, reach, C]`.
+
+        `carried` holds the inputs `[clips * reach, C]` left of each clip, if they are not all zeros.
+        """
         gated = F.glu(F.linear(self.norm(hidden), self.up_conv.weight[..., 0], self.up_conv.bias), dim=-1)
         places = gated.new_zeros(seam.total, gated.shape[-1]).index_copy(0, seam.frames, gated)
-        if seam.carried is not None:
-            places = places.index_copy(0, seam.left, seam.carried[index].to(gated.dtype))
+        if carried is not None:
+            places = places.index_copy(0, seam.left, carried.to(gated.dtype))
         mixed = self.depth_conv["conv"](places.T[None])[0].T  # [total - 2 * reach, C]
         # the convolution's first output belongs to the first clip's first frame
         mixed = mixed.index_select(0, seam.frames - seam.frames[:1])

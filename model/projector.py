@@ -26,7 +26,7 @@ class Projector(nn.Module):
 
     def forward(self, windows: Tensor) -> Tensor:
         """Windows of frames `[W, 15, D]` to embeddings `[W, 3, width]`."""
-        return self.linear(self.qformer(self.query.expand(len(windows), -1, -1), windows))
+        return self.linear(self.qformer(self.query, windows))
 
     def windows(self, hidden: Tensor) -> Tensor:
         """Frames `[T, D]` to windows `[ceil(T / 15), 15, D]`; the last is filled with zeros, seen like any frame."""
@@ -47,7 +47,10 @@ class QFormer(nn.Module):
         self.encoder = nn.ModuleDict({"layer": nn.ModuleList(layers)})  # a level that the checkpoint's names have
 
     def forward(self, queries: Tensor, windows: Tensor) -> Tensor:
-        """Queries `[W, 3, width]` look at windows `[W, 15, D]`."""
+        """Queries `[1, 3, width]` look at windows `[W, 15, D]`: `[W, 3, width]`.
+
+        Until they do, in the first layer, they are the same for every window and there is one copy of them.
+        """
         hidden = self.layernorm(queries)
         for layer in self.encoder["layer"].children():
             hidden = layer(hidden, windows)
@@ -67,7 +70,7 @@ class QFormerLayer(nn.Module):
         self.output_query = AddAndNorm(config.intermediate_size, config)
 
     def forward(self, hidden: Tensor, windows: Tensor) -> Tensor:
-        """`[W, 3, width]` to the same."""
+        """`[W, 3, width]` to the same, or from one copy for all windows."""
         hidden = self.attention(hidden, hidden)
         if self.crossed:
             hidden = self.crossattention(hidden, windows)
@@ -91,12 +94,12 @@ class QueryAttention(nn.Module):
         self.output = AddAndNorm(width, config)
 
     def forward(self, hidden: Tensor, source: Tensor) -> Tensor:
-        """`hidden [W, 3, width]` looks at `source [W, S, D]`."""
+        """`hidden [W, 3, width]`, or one for all, looks at `source [W, S, D]`."""
         query, key, value = (
             self.attention[name](x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for name, x in (("query", hidden), ("key", source), ("value", source))
         )
-        mixed = F.scaled_dot_product_attention(query, key, value)
+        mixed = F.scaled_dot_product_attention(query.expand(len(key), -1, -1, -1), key, value)
         return self.output(mixed.transpose(1, 2).flatten(-2), hidden)
 
 

@@ -18,7 +18,7 @@ from model.alignment import Alphabet
 from model.cache import KVCache
 from model.checkpoint import load_weights
 from model.config import SpeechConfig
-from model.encoder import Conformer
+from model.encoder import Conformer, Edge
 from model.errors import CheckpointError
 from model.features import SAMPLE_RATE, LogMel
 from model.granite import Extension, Granite, Prediction
@@ -33,13 +33,13 @@ CHANNELS_AND_RATE = "pass one channel of 16 kHz samples"
 
 @dataclass(slots=True)
 class Span:
-    """A stretch of one segment's features that begins at a block's border. Frames count from the segment's start."""
+    """A stretch of one segment's features. Frames count from the segment's start."""
 
     features: Tensor  # [T, 160]
-    start: int = 0  # its first frame
-    left: Tensor | None = None  # the edge left of it; None at the start of the segment
+    start: int = 0  # its first frame: a block's border, or where its edge lies
+    left: Edge | None = None  # what lies left of it; None at the start of the segment
     before: Tensor | None = None  # [start % 15, D] hidden frames of the window that the start cuts
-    borders: tuple[int, ...] = ()  # frames, multiples of the block, left of which to keep an edge
+    borders: tuple[int, ...] = ()  # frames at which to keep an edge
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Heard:
     hidden: Tensor  # [T, D]
     log_probs: Tensor  # [T, labels] of the CTC head
     embeddings: Tensor  # [3 for each window from the one that holds the start, width]
-    edges: list[Tensor] = field(default_factory=list)  # one for each border asked for
+    edges: list[Edge] = field(default_factory=list)  # one for each border asked for
 
 
 class GraniteSpeech(nn.Module):
@@ -119,11 +119,11 @@ class GraniteSpeech(nn.Module):
         return [next(results) if len(span.features) else self._nothing() for span in spans]
 
     def _encode(self, spans: Sequence[Span]) -> list[Heard]:
-        lengths = [len(span.features) for span in spans]
+        lengths, left = [len(span.features) for span in spans], [span.left for span in spans]
         encoding = self.encoder(
             torch.cat([span.features for span in spans]).to(self.device, self.dtype),
-            self.encoder.layout(lengths),
-            [span.left for span in spans],
+            self.encoder.layout(lengths, left),
+            left,
             [(clip, border - span.start) for clip, span in enumerate(spans) for border in span.borders],
         )
         hidden = encoding.hidden.split(lengths)

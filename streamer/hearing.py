@@ -1,12 +1,14 @@
 """One segment's audio on its way to embeddings: what is settled, what must be encoded again, and from where.
 
 ```
-frames:   | settled blocks | previous block | open block |
-                           ^ settled        ^ opened     ^ heard
+frames:   | settled blocks | previous block | open block          |
+                           ^ settled        ^ opened     ^ resumed ^ heard
 ```
-The open block is encoded anew at each update, from the convolution inputs left of it (its *edge*). When it is full, it
-and the block before it are encoded together once more: the earlier one has now seen a whole neighbour on either side
-and is settled. So an update costs what is in the open block, and two blocks more every four seconds, however long the
+While a block fills up, an update encodes only its last frames and the new ones, from an *edge*: what those frames need
+of the ones before. So frames of the open block have seen at least 600 ms of what follows them, not all of it: a draft.
+When the block is full, it and the one before it are encoded together, as offline: the earlier one has now seen a whole
+neighbour on either side and is settled, nothing older is ever needed again. An ended segment is encoded as offline from
+the settled border on. So an update costs a second of frames, and two blocks more every four seconds, however long the
 segment.
 """
 
@@ -17,6 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from model.encoder import Edge
 from model.features import (
     FRAME_SAMPLES,
     HOP,
@@ -32,13 +35,14 @@ from model.features import (
 from model.speech import Heard, Span
 
 FRAME_SECONDS = FRAME_SAMPLES / SAMPLE_RATE  # 20 ms
+OVERLAP_FRAMES = 30  # 600 ms at the end of an update are encoded again by the next one: two windows of 15
 
 
 class Border(NamedTuple):
-    """A place between two blocks, and what the convolutions need from the left of it."""
+    """A place from which frames can be encoded, and what they need of those left of it."""
 
     frame: int
-    edge: Tensor | None  # None at the start of the segment
+    edge: Edge | None  # None at the start of the segment
 
 
 class Hearing:
@@ -57,7 +61,7 @@ class Hearing:
         self._mel = MelState()
         self._raw = torch.empty(0, MEL_BANDS)  # [mel frames, 80], final but for the floor
         self._hidden = torch.empty(0)  # [heard, D]
-        self._settled = self._opened = Border(0, None)
+        self._settled = self._opened = self._resumed = Border(0, None)
         self._quietest = float("inf")  # the lowest value among the features of settled frames
 
     @property
@@ -89,19 +93,28 @@ class Hearing:
             # The loudest bin came late and its floor reaches into settled frames: only a whole new encoding is exact.
             start, edge = Border(0, None)
         else:
-            start, edge = self._settled if self.ended or filled else self._opened
+            start, edge = self._settled if self.ended or filled else self._resumed
+        borders: list[int] = []
+        if filled:
+            borders += [border for border in (complete - self._block, complete) if border > start]
+        if not self.ended and frames - OVERLAP_FRAMES > max(complete, start):
+            borders.append(frames - OVERLAP_FRAMES)
         return Span(
             features=stack(self._raw[2 * start : 2 * frames], peak),
             start=start,
             left=edge,
             before=self._hidden[start - start % self._window : start],
-            borders=tuple(at for at in (complete - self._block, complete) if filled and at > start),
+            borders=tuple(borders),
         )
 
     def take(self, span: Span, heard: Heard) -> int:
         """Takes what became of a span; tells the first embedding that is not what it was."""
-        if span.borders:
-            *settled, self._opened = map(Border, span.borders, heard.edges)
+        borders = [Border(frame, edge) for frame, edge in zip(span.borders, heard.edges, strict=True)]
+        if borders:
+            self._resumed = borders[-1]
+        between_blocks = [border for border in borders if border.frame % self._block == 0]
+        if between_blocks:
+            *settled, self._opened = between_blocks
             for border in settled:
                 self._settled = border
                 self._quietest = min(self._quietest, float(span.features[: border.frame - span.start].min()))

@@ -145,8 +145,9 @@ class Stream:
                 if turned:
                     self._end_segment()
             elif turned:
-                first = self._listened - ONSET_CHUNKS * CHUNK - PRE_ROLL
-                self._open_segment(max(first, self._free_from))
+                start = max(self._listened - ONSET_CHUNKS * CHUNK - PRE_ROLL, self._free_from)
+                self._endpointer.begin((self._listened - start) / SAMPLE_RATE)
+                self._open_segment(start)
             if self._endpointer.speaking and not self._endpointer.pause_ms:
                 self._segments[-1].voiced_samples = self._listened - self._segments[-1].start_samples
         if self._endpointer.speaking and not self._endpointer.room_chunks():

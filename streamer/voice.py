@@ -1,8 +1,9 @@
 """Is somebody speaking? Silero's voice detector, for many streams at once, and the rule that cuts speech into segments.
 
 The detector hears 32 ms at a time. Only its LSTM looks back, so all chunks of all streams go through its convolutions
-together. Its weights come with the package `silero-vad` (https://github.com/snakers4/silero-vad, MIT); the network is
-written here because the packaged one keeps its state inside and takes one stream and one chunk a call.
+together; over 640 samples those are five small matrices. Its weights come with the package `silero-vad`
+(https://github.com/snakers4/silero-vad, MIT); the network is written here because the packaged one keeps its state
+inside and takes one chunk a call.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
 from model.features import SAMPLE_RATE
 
@@ -37,18 +38,22 @@ class VoiceState:
     cell: Tensor = field(default_factory=lambda: torch.zeros(128))
 
 
-class VoiceDetector(nn.Module):
-    """Silero VAD version 6, 16 kHz. Attribute names are those of its weights."""
+class VoiceDetector:
+    """Silero VAD version 6, 16 kHz."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.stft_conv = nn.Conv1d(1, 258, 256, stride=128, bias=False)
-        self.conv1 = nn.Conv1d(129, 128, 3, padding=1)
-        self.conv2 = nn.Conv1d(128, 64, 3, stride=2, padding=1)
-        self.conv3 = nn.Conv1d(64, 64, 3, stride=2, padding=1)
-        self.conv4 = nn.Conv1d(64, 128, 3, padding=1)
-        self.lstm = nn.LSTM(128, 128, batch_first=True)
-        self.final_conv = nn.Conv1d(128, 1, 1)
+    def __init__(self, weights: dict[str, Tensor]) -> None:
+        """Takes the tensors of `silero_vad_16k.safetensors`."""
+        length, layers = CONTEXT + CHUNK + CONTEXT, []
+        for name, stride in (("stft_conv", 128), ("conv1", 1), ("conv2", 2), ("conv3", 2), ("conv4", 1)):
+            padding = 0 if name == "stft_conv" else 1
+            layers.append(unrolled(weights[f"{name}.weight"], weights.get(f"{name}.bias"), stride, padding, length))
+            length = (length + 2 * padding - weights[f"{name}.weight"].shape[-1]) // stride + 1
+        self._spectrum, *self._layers = layers
+        self._lstm = nn.LSTM(128, 128, batch_first=True).requires_grad_(False)
+        # the package has an LSTM cell; a one-layer LSTM is the same cell over a whole sequence
+        cell = {name: tensor for name, tensor in weights.items() if name.startswith("lstm_cell.")}
+        self._lstm.load_state_dict({f"{name.removeprefix('lstm_cell.')}_l0": tensor for name, tensor in cell.items()})
+        self._last = weights["final_conv.weight"][..., 0], weights["final_conv.bias"]
 
     @classmethod
     def load(cls) -> VoiceDetector:
@@ -56,16 +61,7 @@ class VoiceDetector(nn.Module):
         package = find_spec("silero_vad")
         assert package is not None, "silero-vad is a dependency"
         assert package.origin is not None, "silero-vad is a package of files"
-        weights = load_file(Path(package.origin).parent / "data" / "silero_vad_16k.safetensors")
-        detector = cls()
-        detector.load_state_dict(
-            {
-                # the package has an LSTM cell; a one-layer LSTM is the same cell over a whole sequence
-                (f"lstm.{name.removeprefix('lstm_cell.')}_l0" if name.startswith("lstm_cell.") else name): tensor
-                for name, tensor in weights.items()
-            }
-        )
-        return detector.eval().requires_grad_(False)
+        return cls(load_file(Path(package.origin).parent / "data" / "silero_vad_16k.safetensors"))
 
     @torch.inference_mode()
     def listen(self, audio: Sequence[Tensor], states: Sequence[VoiceState]) -> list[Tensor]:
@@ -80,22 +76,34 @@ class VoiceDetector(nn.Module):
             torch.stack([state.hidden for state in states])[None],
             torch.stack([state.cell for state in states])[None],
         )
-        packed = nn.utils.rnn.pack_sequence(list(encoded), enforce_sorted=False)
-        output, (hidden, cell) = self.lstm(packed, before)
+        if len(set(counts)) == 1:  # packing costs more than the LSTM
+            output, (hidden, cell) = self._lstm(torch.stack(encoded), before)
+        else:
+            packed = nn.utils.rnn.pack_sequence(list(encoded), enforce_sorted=False)
+            output, (hidden, cell) = self._lstm(packed, before)
+            output, _ = nn.utils.rnn.pad_packed_sequence(output, batch_first=True)
         for index, state in enumerate(states):
             state.hidden, state.cell = hidden[0, index], cell[0, index]
-        padded, _ = nn.utils.rnn.pad_packed_sequence(output, batch_first=True)
-        probabilities = self.final_conv(padded.relu().transpose(1, 2)).sigmoid()[:, 0]
+        probabilities = F.linear(output.relu(), *self._last).sigmoid()[..., 0]
         return [row[:count] for row, count in zip(probabilities, counts, strict=True)]
 
     def _encode(self, chunks: Tensor) -> Tensor:
         """Chunks with their context `[N, 576]` to what the LSTM sees `[N, 128]`, each for itself."""
-        spectrum = self.stft_conv(pad(chunks, (0, CONTEXT), mode="reflect")[:, None])
-        real, imaginary = spectrum.chunk(2, dim=1)
+        mirrored = F.pad(chunks, (0, CONTEXT), mode="reflect")
+        real, imaginary = F.linear(mirrored, *self._spectrum).chunk(2, dim=1)
         hidden = (real.square() + imaginary.square()).sqrt()
-        for layer in (self.conv1, self.conv2, self.conv3, self.conv4):
-            hidden = layer(hidden).relu()
-        return hidden[..., 0]
+        for weight, bias in self._layers:
+            hidden = F.linear(hidden, weight, bias).relu()
+        return hidden
+
+
+def unrolled(
+    weight: Tensor, bias: Tensor | None, stride: int, padding: int, length: int
+) -> tuple[Tensor, Tensor | None]:
+    """A convolution over inputs of one length as a matrix, and its bias: for inputs so small the calls are what costs."""
+    basis = torch.eye(weight.shape[1] * length).view(-1, weight.shape[1], length)
+    matrix = F.conv1d(basis, weight, None, stride, padding)  # [inputs * length, outputs, places]
+    return matrix.flatten(1).T.contiguous(), None if bias is None else bias.repeat_interleave(matrix.shape[-1])
 
 
 @dataclass(slots=True)
@@ -132,7 +140,7 @@ class Endpointer:
         return True
 
     def begin(self, seconds: float) -> None:
-        """Opens a segment of which so much was heard: an onset, or what lies behind a cut."""
+        """Opens a segment of which so much was heard: an onset with its pre-roll, or what lies behind a cut."""
         self.speaking, self.pause_ms, self.length_ms = True, 0.0, 1000 * seconds
 
     def room_chunks(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from model.config import EncoderConfig
-from model.encoder import Conformer, Encoding, Layout
+from model.encoder import BlockAttention, Conformer, Edge, Encoding, Layout
 from tests.checkpoints import randomise
 
 # Absolute, on values of the order of one in float32: another batch shape sums in another order.
@@ -40,8 +41,8 @@ def without_gradients() -> Iterator[None]:
         yield
 
 
-def encode(*clips: Tensor, left: list[Tensor | None] | None = None, borders: tuple[tuple[int, int], ...] = ()):
-    return encoder(torch.cat(clips), encoder.layout([len(clip) for clip in clips]), left, borders)
+def encode(*clips: Tensor, left: list[Edge | None] | None = None, borders: tuple[tuple[int, int], ...] = ()):
+    return encoder(torch.cat(clips), encoder.layout([len(clip) for clip in clips], left), left, borders)
 
 
 def assert_same(ours: Encoding, hidden: Tensor, logits: Tensor) -> None:
@@ -68,7 +69,7 @@ def test_a_block_is_encoded_alike_from_its_left_edge(frames: int, border: int) -
     features = FEATURES[:frames]
     whole = encode(features, borders=((0, border),))
     rest = encode(features[border:], left=[whole.edges[0]])
-    assert whole.edges[0].shape == (LAYERS, REACH, CONFIG.conv_dim)
+    assert whole.edges[0].inputs.shape == (LAYERS, REACH, CONFIG.conv_dim)
     assert_same(rest, whole.hidden[border:], whole.logits[border:])
 
 
@@ -82,8 +83,8 @@ def test_without_its_edge_a_block_is_encoded_otherwise() -> None:
 def test_edges_can_be_handed_on_from_block_to_block() -> None:
     whole = encode(FEATURES, borders=((0, BLOCK), (0, 2 * BLOCK)))
     second = encode(FEATURES[BLOCK:], left=[whole.edges[0]], borders=((0, 0), (0, BLOCK)))
-    assert torch.equal(second.edges[0], whole.edges[0])
-    torch.testing.assert_close(second.edges[1], whole.edges[1], atol=TOLERANCE, rtol=0)
+    assert torch.equal(second.edges[0].inputs, whole.edges[0].inputs)
+    torch.testing.assert_close(second.edges[1].inputs, whole.edges[1].inputs, atol=TOLERANCE, rtol=0)
     third = encode(FEATURES[2 * BLOCK :], left=[second.edges[1]])
     assert_same(third, whole.hidden[2 * BLOCK :], whole.logits[2 * BLOCK :])
 
@@ -104,7 +105,7 @@ def test_borders_of_several_clips_come_back_in_their_order() -> None:
     batch = encode(*clips, borders=((1, BLOCK), (0, 2 * BLOCK)))
     alone = [encode(clips[1], borders=((0, BLOCK),)), encode(clips[0], borders=((0, 2 * BLOCK),))]
     for edge, single in zip(batch.edges, alone, strict=True):
-        torch.testing.assert_close(edge, single.edges[0], atol=TOLERANCE, rtol=0)
+        torch.testing.assert_close(edge.inputs, single.edges[0].inputs, atol=TOLERANCE, rtol=0)
 
 
 def test_frames_two_blocks_on_change_a_block_only_a_little() -> None:
@@ -120,13 +121,13 @@ def test_frames_two_blocks_on_change_a_block_only_a_little() -> None:
 @example([0, 20, 0], 20)
 def test_every_frame_has_one_place_in_a_block_of_its_own_clip(lengths: list[int], context_size: int) -> None:
     layout = Layout.of(lengths, context_size)
-    assert layout.blocks.shape == layout.present.shape
+    present = torch.ones_like(layout.blocks, dtype=torch.bool) if layout.visible is None else layout.visible[:, 0, 0]
     assert layout.blocks.flatten()[layout.places].tolist() == list(range(sum(lengths)))
-    assert layout.present.sum() == sum(lengths)
-    assert layout.full == bool(layout.present.all())
+    assert torch.equal(layout.keys, layout.blocks)  # nothing stands before a clip
+    assert present.sum() == sum(lengths)
     clip = [index for index, length in enumerate(lengths) for _ in range(length)]
-    for frames, present in zip(layout.blocks, layout.present, strict=True):
-        inside = frames[present].tolist()
+    for frames, here in zip(layout.blocks, present, strict=True):
+        inside = frames[here].tolist()
         assert inside
         assert len(inside) <= context_size
         assert inside == list(range(inside[0], inside[0] + len(inside)))
@@ -137,4 +138,47 @@ def test_every_frame_has_one_place_in_a_block_of_its_own_clip(lengths: list[int]
 def test_blocks_stand_at_multiples_of_the_context(length: int) -> None:
     layout = Layout.of([length], 200)
     assert layout.blocks[:, 0].tolist() == list(range(0, length, 200))
-    assert layout.present.sum(-1).tolist()[:-1] == [200] * (len(layout.blocks) - 1)
+
+
+@given(st.integers(0, BLOCK - 1), st.integers(1, 2 * BLOCK), st.integers(0, BLOCK - 1), st.integers(1, BLOCK))
+def test_frames_attend_alike_whether_their_blocks_beginning_is_given_or_its_keys(
+    context: int, frames: int, other_context: int, other_frames: int
+) -> None:
+    attention: BlockAttention = encoder.layers[0].attn
+    hidden = torch.randn(3 * BLOCK, CONFIG.hidden_dim, generator=torch.Generator().manual_seed(1))
+
+    def whole(start: int, end: int) -> Tensor:
+        out, _ = attention(hidden[:end], Layout.of([end], BLOCK), None)
+        return out[start:]
+
+    keys_values = attention.to_kv(attention.pre_norm(hidden))
+    clips = [(context, context + frames), (other_context, other_context + other_frames)]
+    layout = Layout.of([end - start for start, end in clips], BLOCK, contexts=[start for start, _ in clips])
+    given_keys = torch.cat([keys_values[:start] for start, _ in clips])
+    out, _ = attention(torch.cat([hidden[start:end] for start, end in clips]), layout, given_keys)
+    expected = torch.cat([whole(start, end) for start, end in clips])
+    torch.testing.assert_close(out, expected, atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize(("first", "second"), [(5, 9), (8, BLOCK), (BLOCK + 3, BLOCK + 4), (1, 2)])
+def test_an_edge_within_a_block_holds_what_an_edge_before_it_led_to(first: int, second: int) -> None:
+    """Going on at `first` up to `second` keeps there the keys of the frames before `first`, and those of its own."""
+    start = encode(FEATURES[:first], borders=((0, first),)).edges[0]
+    at = encode(FEATURES[first:second], left=[start], borders=((0, second - first),))
+    edge = at.edges[0]
+    assert edge.context.shape == (LAYERS, second % BLOCK, 2 * CONFIG.num_heads * CONFIG.dim_head)
+    if second % BLOCK:
+        assert torch.equal(edge.context[:, : first % BLOCK], start.context)
+    more = encode(FEATURES[second : second + 4], left=[edge])
+    assert more.hidden.isfinite().all()
+
+
+def test_an_edge_at_the_end_of_all_frames_gives_the_block_to_what_follows() -> None:
+    """With one layer, keys and values depend on nothing that follows: the convolution apart, going on is the whole."""
+    one = Conformer(dataclasses.replace(CONFIG, num_layers=1, cat_hidden_layers=())).eval().requires_grad_(False)
+    randomise(one, seed=3)
+    at, end = 7, BLOCK + 4
+    edge = one(FEATURES[:at], one.layout([at]), None, ((0, at),)).edges[0]
+    rest = one(FEATURES[at:end], one.layout([end - at], [edge]), [edge])
+    whole = one(FEATURES[:end], one.layout([end]))
+    torch.testing.assert_close(rest.hidden[REACH:], whole.hidden[at + REACH :], atol=TOLERANCE, rtol=0)

@@ -2,7 +2,7 @@
 
 Segments are unbroken speech of 10 to 30 s whose phrases differ in loudness by so many decibels; they go through
 `Hearing` in updates of 600 ms.
-updates past it: share of updates after which the floor has reached settled frames: until the final they are out of date.
+updates past it: share of updates at which settled frames are out of date, because the floor has reached them.
 reaches settled frames: share of segments whose final floor lies above a value of a settled frame: the final then
     encodes the whole segment anew.
 extra encoding: frames encoded only for that / frames of audio. If ignored: the largest relative error of embeddings if

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 
 from model.errors import CheckpointError
 
+NANO = Path(__file__).parent / "nano"
+WANTED = ["*.json", "*.jinja", "*.safetensors"]  # of a repository on the hub
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 HEAD, EMBEDDING = "language_model.lm_head.weight", "language_model.model.embed_tokens.weight"
 IGNORED = (
@@ -20,6 +23,31 @@ IGNORED = (
     ".rotary_emb.inv_freq",
 )  # counters and tables, not weights
 SHOWN = 5  # wrong tensors that an error names before it only counts them
+
+
+def locate(model: str | Path) -> Path:
+    """The directory of a checkpoint: `nano`, a directory, or a repository of the Hugging Face hub, fetched if need be.
+
+    Raises:
+        CheckpointError: there is no such directory, or the repository cannot be fetched.
+    """
+    if str(model) == "nano":
+        return NANO
+    if Path(model).is_dir():
+        return Path(model)
+    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", str(model)):
+        raise CheckpointError(
+            f"there is no model {model}: pass nano, a checkpoint's directory, or OWNER/NAME on the hub"
+        )
+    from huggingface_hub import errors, snapshot_download  # late: it takes longer to load than nano
+
+    try:
+        return Path(snapshot_download(str(model), allow_patterns=WANTED))
+    except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CheckpointError(
+            f"cannot fetch {model} from the hub ({reason}); check its name and the network, or pass a directory"
+        ) from None
 
 
 def canonical(key: str) -> str:

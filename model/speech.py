@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from model.alignment import Alphabet
 from model.cache import KVCache
-from model.checkpoint import load_weights
+from model.checkpoint import load_weights, locate
 from model.config import SpeechConfig
 from model.encoder import Conformer, Edge
 from model.errors import CheckpointError
@@ -26,7 +26,6 @@ from model.guards import loop_length, token_limit
 from model.processor import INSTRUCTION, Processor
 from model.projector import Projector
 
-NANO = Path(__file__).parent / "nano"
 LOUDEST = 1e6  # far beyond any scale that audio comes in, and its power still fits float32: no NaN enters a cache
 CHANNELS_AND_RATE = "pass one channel of 16 kHz samples"
 
@@ -70,19 +69,17 @@ class GraniteSpeech(nn.Module):
     def load(
         cls, model: str | Path = "nano", dtype: torch.dtype | None = None, device: str | torch.device = "cpu"
     ) -> GraniteSpeech:
-        """Loads `nano` (embedded) or a checkpoint directory.
+        """Loads `nano` (embedded), a checkpoint directory, or a repository of the Hugging Face hub.
 
         Args:
-            model: `nano` or a path.
+            model: `nano`, a path, or `owner/name`.
             dtype: of the weights; by default float32 for `nano`, and what the device is fast at for others.
             device: where to put them.
 
         Raises:
             CheckpointError: the checkpoint cannot be used; the message says why and what to do.
         """
-        directory = NANO if model == "nano" else Path(model)
-        if not directory.is_dir():
-            raise CheckpointError(f"there is no model directory {directory}; pass nano or a checkpoint's directory")
+        directory = locate(model)
         config = SpeechConfig.read(directory)
         if config.has_lora_adapter:
             raise CheckpointError(f"{directory} needs its LoRA adapter, which this version does not load yet")

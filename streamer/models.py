@@ -7,8 +7,7 @@ from typing import TextIO
 
 from safetensors import safe_open
 
-from model.checkpoint import shards
-from model.speech import NANO
+from model.checkpoint import NANO, shards
 
 FLOAT32_BYTES = 4
 

@@ -100,7 +100,7 @@ class VoiceDetector:
 def unrolled(
     weight: Tensor, bias: Tensor | None, stride: int, padding: int, length: int
 ) -> tuple[Tensor, Tensor | None]:
-    """A convolution over inputs of one length as a matrix, and its bias: for inputs so small the calls are what costs."""
+    """A convolution over inputs of one length as a matrix, and its bias: for inputs so small, calls are what costs."""
     basis = torch.eye(weight.shape[1] * length).view(-1, weight.shape[1], length)
     matrix = F.conv1d(basis, weight, None, stride, padding)  # [inputs * length, outputs, places]
     return matrix.flatten(1).T.contiguous(), None if bias is None else bias.repeat_interleave(matrix.shape[-1])

@@ -200,7 +200,7 @@ def test_a_configuration_of_another_size_names_the_tensors(directory: Path) -> N
         (lambda directory: (directory / "config.json").unlink(), "has no config.json"),
         (lambda directory: reconfigure(directory, model_type="llama"), "describes a 'llama' model"),
         (lambda directory: reconfigure(directory, has_lora_adapter=True), "LoRA adapter"),
-        (shutil.rmtree, "there is no model directory"),
+        (shutil.rmtree, "there is no model"),
     ],
     ids=[
         "no weights",
@@ -227,3 +227,16 @@ def test_a_shard_that_is_not_there_is_named(tmp_path: Path) -> None:
     (shard,) = tmp_path.glob("model-00002-of-*.safetensors")
     shard.unlink()
     assert f"lacks {shard.name}" in refusal(tmp_path)
+
+
+def test_a_model_that_is_nowhere_is_one_line_that_says_what_to_pass() -> None:
+    with pytest.raises(CheckpointError, match=r"no model \./nowhere: pass nano, a checkpoint's directory"):
+        GraniteSpeech.load("./nowhere")
+
+
+def test_a_repository_that_cannot_be_fetched_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(CheckpointError, match=r"cannot fetch owner/name .* or pass a directory") as caught:
+        GraniteSpeech.load("owner/name")
+    assert "\n" not in str(caught.value)

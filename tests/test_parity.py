@@ -21,8 +21,9 @@ from transformers import (
     GraniteSpeechProcessor,
 )
 
+from model.checkpoint import NANO
 from model.processor import INSTRUCTION, merge
-from model.speech import NANO, GraniteSpeech, Heard, Span
+from model.speech import GraniteSpeech, Heard, Span
 from tests.checkpoints import AUDIO_TOKEN, VARIANTS, recording, reference, samples_for, save, speech
 
 TOLERANCE = 1e-5

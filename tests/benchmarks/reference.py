@@ -9,10 +9,10 @@ from torch import Tensor
 from transformers import AutoTokenizer, GraniteSpeechFeatureExtractor, GraniteSpeechForConditionalGeneration
 from transformers.utils import logging
 
+from model.checkpoint import NANO
 from model.features import SAMPLE_RATE
 from model.guards import SPARE_TOKENS, TOKENS_PER_SECOND
 from model.processor import INSTRUCTION
-from model.speech import NANO
 
 logging.disable_progress_bar()
 

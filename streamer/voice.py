@@ -1,9 +1,8 @@
 """Is somebody speaking? Silero's voice detector, for many streams at once, and the rule that cuts speech into segments.
 
 The detector hears 32 ms at a time. Only its LSTM looks back, so all chunks of all streams go through its convolutions
-together; over 640 samples those are five small matrices. Its weights come with the package `silero-vad`
-(https://github.com/snakers4/silero-vad, MIT); the network is written here because the packaged one keeps its state
-inside and takes one chunk a call.
+together. Its weights come with the package `silero-vad` (https://github.com/snakers4/silero-vad, MIT); the network is
+written here because the packaged one keeps its state inside and takes one chunk a call.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from model.features import SAMPLE_RATE
 
 CHUNK = 512  # samples, 32 ms
+SPECTRUM_STRIDE = 128  # samples between its four spectra of a chunk
 CONTEXT = 64  # samples of the chunk before that the detector sees again
 CHUNK_MS = 1000 * CHUNK / SAMPLE_RATE
 SPEECH, NO_SPEECH = 0.5, 0.35  # probabilities at which speech begins and ends; between them nothing changes
@@ -43,12 +43,11 @@ class VoiceDetector:
 
     def __init__(self, weights: dict[str, Tensor]) -> None:
         """Takes the tensors of `silero_vad_16k.safetensors`."""
-        length, layers = CONTEXT + CHUNK + CONTEXT, []
-        for name, stride in (("stft_conv", 128), ("conv1", 1), ("conv2", 2), ("conv3", 2), ("conv4", 1)):
-            padding = 0 if name == "stft_conv" else 1
-            layers.append(unrolled(weights[f"{name}.weight"], weights.get(f"{name}.bias"), stride, padding, length))
-            length = (length + 2 * padding - weights[f"{name}.weight"].shape[-1]) // stride + 1
-        self._spectrum, *self._layers = layers
+        self._spectrum = weights["stft_conv.weight"][:, 0]  # [258, 256] cosines, then sines
+        self._layers = [
+            (weights[f"conv{index}.weight"], weights[f"conv{index}.bias"], stride)
+            for index, stride in enumerate((1, 2, 2, 1), start=1)
+        ]
         self._lstm = nn.LSTM(128, 128, batch_first=True).requires_grad_(False)
         # the package has an LSTM cell; a one-layer LSTM is the same cell over a whole sequence
         cell = {name: tensor for name, tensor in weights.items() if name.startswith("lstm_cell.")}
@@ -90,20 +89,14 @@ class VoiceDetector:
     def _encode(self, chunks: Tensor) -> Tensor:
         """Chunks with their context `[N, 576]` to what the LSTM sees `[N, 128]`, each for itself."""
         mirrored = F.pad(chunks, (0, CONTEXT), mode="reflect")
-        real, imaginary = F.linear(mirrored, *self._spectrum).chunk(2, dim=1)
-        hidden = (real.square() + imaginary.square()).sqrt()
-        for weight, bias in self._layers:
-            hidden = F.linear(hidden, weight, bias).relu()
-        return hidden
-
-
-def unrolled(
-    weight: Tensor, bias: Tensor | None, stride: int, padding: int, length: int
-) -> tuple[Tensor, Tensor | None]:
-    """A convolution over inputs of one length as a matrix, and its bias: for inputs so small, calls are what costs."""
-    basis = torch.eye(weight.shape[1] * length).view(-1, weight.shape[1], length)
-    matrix = F.conv1d(basis, weight, None, stride, padding)  # [inputs * length, outputs, places]
-    return matrix.flatten(1).T.contiguous(), None if bias is None else bias.repeat_interleave(matrix.shape[-1])
+        spectrum = mirrored.unfold(1, self._spectrum.shape[1], SPECTRUM_STRIDE) @ self._spectrum.T  # [N, 4, 258]
+        cosine, sine = spectrum.chunk(2, dim=-1)
+        hidden = (cosine.square() + sine.square()).sqrt()
+        for weight, bias, stride in self._layers:
+            # over four places or fewer, a product of matrices is much cheaper than a call of a convolution
+            near = F.pad(hidden, (0, 0, 1, 1)).unfold(1, 3, stride).flatten(2)  # [N, places, channels * 3]
+            hidden = F.linear(near, weight.flatten(1), bias).relu()
+        return hidden[:, 0]
 
 
 @dataclass(slots=True)

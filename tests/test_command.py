@@ -144,7 +144,7 @@ def test_of_a_truncated_mp3_what_is_there_is_written_down(run: Run, tmp_path: Pa
         (["film.mp4"], "has no audio stream"),
         ([CLOCKS, "--output", "notes.wav"], "cannot be written"),
         ([CLOCKS, "--output", "/proc/transcripts"], "cannot be written"),
-        ([CLOCKS, "--model", "nowhere"], "no model directory"),
+        ([CLOCKS, "--model", "nowhere"], "no model nowhere"),
         ([CLOCKS, "--device", "mps"], "leave --device out"),
     ],
 )

@@ -93,7 +93,7 @@ class KVCache:
         """
         everything = []
         for memory, new in ((self._keys[layer], keys), (self._values[layer], values)):
-            memory[rows.row, :, rows.position] = new
+            memory[rows.row, :, rows.position] = new.to(memory.dtype)  # autocast mixes types
             filled = memory[:, :, : rows.length]
             everything.append(filled[rows.contiguous] if rows.contiguous else filled.index_select(0, rows.slots))
         return everything[0], everything[1]

@@ -87,11 +87,6 @@ def stack(raw: Tensor, peak: float) -> Tensor:
     return (torch.clamp(even, min=peak - FLOOR_DECADES) / 4 + 1).reshape(-1, 2 * MEL_BANDS)
 
 
-def feature_floor(peak: float) -> float:
-    """The least value that a feature can have when the loudest raw bin is `peak`."""
-    return (peak - FLOOR_DECADES) / 4 + 1
-
-
 def embedding_count(samples: int, window_size: int = 15, window_embeddings: int = 3) -> int:
     """Audio embeddings that `samples` samples become: 3 for each window of 15 frames begun."""
     if samples < MIN_SAMPLES:

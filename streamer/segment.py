@@ -39,7 +39,7 @@ class Segment:
 
     def _new_hearing(self) -> Hearing:
         config = self._model.config
-        return Hearing(self._model.features, config.encoder.context_size, config.window_size, config.window_embeddings)
+        return Hearing(self._model.features, config.window_size, config.window_embeddings)
 
     # --- what the engine asks, in this order ---
 

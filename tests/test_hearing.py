@@ -4,19 +4,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.speech import Span
-from streamer.hearing import Hearing
+from streamer.hearing import OVERLAP_FRAMES, Hearing
+
+SECOND = 16_000
 
 
 def hearing_of(model):
-    config = model.config
-    return Hearing(model.features, config.encoder.context_size, config.window_size, config.window_embeddings)
+    return Hearing(model.features, model.config.window_size, model.config.window_embeddings)
 
 
 def hear(model, hearing):
     span = hearing.span()
     (heard,) = model.encode([span])
-    first = hearing.take(span, heard)
-    return span, first
+    return span, hearing.take(span, heard)
 
 
 def offline(model, samples):
@@ -26,7 +26,7 @@ def offline(model, samples):
 
 @pytest.fixture(scope="module")
 def speech(talk):
-    return talk.samples[: 16_000 * 14]
+    return talk.samples[: 14 * SECOND]
 
 
 @settings(max_examples=12)
@@ -35,7 +35,7 @@ def speech(talk):
     cuts=st.lists(st.sampled_from([1, 159, 160, 161, 1600, 7919, 16_000, 70_000]), min_size=1, max_size=6),
 )
 def test_a_segment_heard_in_pieces_ends_like_one_heard_at_once(nano, speech, seconds, cuts):
-    samples = speech[: int(seconds * 16_000)]
+    samples = speech[: int(seconds * SECOND)]
     hearing, at, turn = hearing_of(nano), 0, 0
     while at < len(samples):
         size = cuts[turn % len(cuts)]
@@ -47,48 +47,64 @@ def test_a_segment_heard_in_pieces_ends_like_one_heard_at_once(nano, speech, sec
     hearing.ended = True
     hear(nano, hearing)
     whole = offline(nano, samples)
-    # What is settled has seen one whole neighbour on its right; the benchmark `settling` says how little the rest of
-    # the utterance would have added. Where nothing is settled only float32 rounding is left.
-    tolerance = 3e-2 if hearing.heard >= 400 else 1e-4
-    torch.testing.assert_close(hearing.embeddings, whole.embeddings, rtol=tolerance, atol=tolerance)
-    torch.testing.assert_close(hearing.log_probs.exp(), whole.log_probs.exp(), rtol=tolerance, atol=tolerance)
+    # the same encoding of features that differ by float32 rounding at most
+    torch.testing.assert_close(hearing.embeddings, whole.embeddings, rtol=0, atol=1e-4)
+    torch.testing.assert_close(hearing.log_probs.exp(), whole.log_probs.exp(), rtol=0, atol=1e-4)
 
 
-def test_what_is_settled_is_never_encoded_again(nano, speech):
-    hearing, starts = hearing_of(nano), []
-    for at in range(0, len(speech), 4800):
-        hearing.feed(speech[at : at + 4800])
-        if hearing.windows > hearing.windows_heard:
-            span, _ = hear(nano, hearing)
-            starts.append((span.start, len(span.features)))
-    block = nano.config.encoder.context_size
-    assert max(frames for _, frames in starts) < 3 * block
-    for (start, _), (_, frames) in zip(starts[1:], starts, strict=False):
-        assert start >= (frames // block - 1) * block
-    assert starts[-1][0] >= 2 * block
+@settings(max_examples=10)
+@given(windows=st.lists(st.integers(1, 6), min_size=2, max_size=8))
+def test_a_draft_is_what_its_frames_give_with_what_was_heard_of_their_block(nano, speech, windows):
+    """Up to the first resumption a draft is exact; from then on it is close, and complete."""
+    hearing, fed = hearing_of(nano), 0
+    for count in windows:
+        piece = speech[fed : fed + count * 4800 + (256 if not fed else 0)]
+        fed += len(piece)
+        hearing.feed(piece)
+        hear(nano, hearing)
+        assert hearing.heard == 15 * hearing.windows
+        assert len(hearing.log_probs) == hearing.heard
+        assert len(hearing.embeddings) == 3 * hearing.windows
+        assert hearing.embeddings.isfinite().all()
+
+
+def test_until_it_goes_on_from_an_edge_a_draft_is_exact(nano, speech):
+    hearing = hearing_of(nano)
+    hearing.feed(speech[: 5 * SECOND])
+    hear(nano, hearing)
+    samples = speech[: 5 * SECOND]
+    (whole,) = nano.encode([Span(nano.features(samples)[: hearing.heard])])
+    torch.testing.assert_close(hearing.embeddings, whole.embeddings, rtol=0, atol=1e-4)
+
+
+def test_an_update_costs_the_same_however_long_the_segment(nano, speech):
+    hearing, frames = hearing_of(nano), []
+    for at in range(0, len(speech), 9600):
+        hearing.feed(speech[at : at + 9600])
+        span, _ = hear(nano, hearing)
+        frames.append(len(span.features))
+    assert max(frames[2:]) <= 30 + OVERLAP_FRAMES + 15
 
 
 def test_only_embeddings_from_the_first_changed_one_on_change(nano, speech):
     hearing, before = hearing_of(nano), torch.empty(0, nano.config.text.hidden_size)
     for at in range(0, len(speech), 9600):
         hearing.feed(speech[at : at + 9600])
-        if hearing.windows > hearing.windows_heard:
-            _, first = hear(nano, hearing)
-            assert torch.equal(hearing.embeddings[:first], before[:first])
-            before = hearing.embeddings
+        _, first = hear(nano, hearing)
+        assert torch.equal(hearing.embeddings[:first], before[:first])
+        before = hearing.embeddings
+    assert first > 0.7 * len(before)
 
 
-def test_a_late_peak_that_lifts_the_floor_makes_everything_new(nano):
-    quiet = torch.zeros(16_000 * 9)
+def test_a_peak_that_comes_late_lifts_the_floor_of_the_whole_final(nano):
+    quiet = torch.zeros(9 * SECOND)
     quiet[::160] = 1e-4
-    loud = torch.sin(torch.arange(16_000) * 0.3)
+    loud = torch.sin(torch.arange(SECOND) * 0.3)
     hearing = hearing_of(nano)
     for piece in (*quiet.split(9600), loud):
         hearing.feed(piece)
-        if hearing.windows > hearing.windows_heard:
-            hear(nano, hearing)
+        hear(nano, hearing)
     hearing.ended = True
-    span, first = hear(nano, hearing)
-    assert (span.start, first) == (0, 0)
+    hear(nano, hearing)
     whole = offline(nano, torch.cat([quiet, loud]))
-    torch.testing.assert_close(hearing.embeddings, whole.embeddings, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(hearing.embeddings, whole.embeddings, rtol=0, atol=1e-4)

@@ -115,7 +115,7 @@ def test_every_distortion_gives_finite_features(strength: float) -> None:
 
 
 def test_a_batch_depends_on_seed_step_and_worker_alone(work: Path) -> None:
-    lessons = Lessons(Corpus(work / "train"), seed=1, batch_seconds=8, easy_steps=5, cut=0.5)
+    lessons = Lessons(Corpus(work / "train"), seed=1, batch_seconds=8, easy_steps=5, ramp_steps=2, cut=0.5)
     for step in (0, 7):
         first, again, other = lessons.batch(step, 0), lessons.batch(step, 0), lessons.batch(step, 1)
         assert [item.text for item in first] == [item.text for item in again]
@@ -127,7 +127,7 @@ def test_a_cut_clip_keeps_the_words_wholly_heard(tmp_path: Path) -> None:
     with ShardWriter(tmp_path / "pico/one") as shard:
         shard.append(np.ones(16_000, np.float32), "early late", "nobody")
     (tmp_path / "pico/one.ends").write_text("[4000, 15000]\n")
-    lessons = Lessons(Corpus(tmp_path), seed=1, batch_seconds=1, easy_steps=0, cut=1.0)
+    lessons = Lessons(Corpus(tmp_path), seed=1, batch_seconds=1, easy_steps=0, ramp_steps=0, cut=1.0)
     texts = {lessons.joined(random.Random(seed))[1] for seed in range(60)}
     assert {"", "early", "early late"} <= texts
 

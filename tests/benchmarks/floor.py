@@ -1,30 +1,26 @@
-"""What the running floor costs: a bin louder than all before it raises the floor, also under frames already settled.
+"""What settling blocks would cost in features: a bin louder than all before it raises the floor under all frames.
 
-Segments are unbroken speech of 10 to 30 s whose phrases differ in loudness by so many decibels; they go through
-`Hearing` in updates of 600 ms.
-updates past it: share of updates at which settled frames are out of date, because the floor has reached them.
-reaches settled frames: share of segments whose final floor lies above a value of a settled frame: the final then
-    encodes the whole segment anew.
-extra encoding: frames encoded only for that / frames of audio. If ignored: the largest relative error of embeddings if
-    the final kept the settled frames, and the share of texts that would change.
+Segments are unbroken speech of 10 to 30 s whose phrases differ in loudness by so many decibels.
+reaches settled frames: share of segments in which the floor of the whole lies above a value in a block that could have
+    been settled, one block late, with the floor of its time.
+if ignored: the largest relative error of embeddings if such blocks kept their features, and the share of texts that
+    would change. `Hearing` does not: a final is encoded with the floor of the whole segment.
 """
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from model.features import feature_floor
-from model.speech import GraniteSpeech
-from streamer.hearing import Hearing
-from tests.benchmarks.common import FEED_SAMPLES, Settings, unbroken
+from model.features import HOP, REACH, MelState, stack
+from model.speech import GraniteSpeech, Span
+from tests.benchmarks.common import Settings, unbroken
 from tests.benchmarks.report import save, table
 from tests.benchmarks.writing import relative_error, write
 
 SEGMENTS = 12
-STEP_SAMPLES = 6 * FEED_SAMPLES
 GAINS_DB = (0.0, 6.0, 20.0)
 
 
@@ -39,46 +35,28 @@ def run(settings: Settings) -> None:
 
 def measure(network: GraniteSpeech, gain_db: float) -> dict[str, Any]:
     """One range of loudness."""
-    reached, extra, frames, worst, changed, updates, rises = 0, 0, 0, 0.0, 0, 0, 0
+    reached, worst, changed = 0, 0.0, 0
     for index in range(SEGMENTS):
         samples = unbroken(10 + 20 * index / SEGMENTS, seed=index, gain_db=gain_db)
-        exact, ignored, seen = both_ways(network, samples)
-        frames += exact.heard
-        updates += seen["updates"]
-        rises += seen["rises"]
-        if seen["reached"]:
-            reached += 1
-            extra += seen["extra"]
-            worst = max(worst, relative_error(ignored.embeddings, exact.embeddings))
-            changed += write(network, ignored.embeddings) != write(network, exact.embeddings)
+        then, now = with_the_floors_of_their_time(network, samples), network.features(samples)
+        if torch.equal(then, now):
+            continue
+        kept, exact = (each.embeddings for each in network.encode([Span(then), Span(now)]))
+        reached += 1
+        worst = max(worst, relative_error(kept, exact))
+        changed += write(network, kept) != write(network, exact)
     return {
-        "updates past it": rises / updates,
         "reaches settled frames": reached / SEGMENTS,
-        "extra encoding": extra / frames,
         "if ignored: error": worst,
         "if ignored: texts changed": changed / SEGMENTS,
     }
 
 
-def both_ways(network: GraniteSpeech, samples: Tensor) -> tuple[Hearing, Hearing, dict[str, int]]:
-    """One segment as it is done, and, where that differs, as if the floor could not reach settled frames."""
-    config, seen = network.config, {"updates": 0, "rises": 0, "reached": 0, "extra": 0}
-    hearing = Hearing(network.features, config.encoder.context_size, config.window_size, config.window_embeddings)
-    ignored = hearing
-    for start in range(0, len(samples), STEP_SAMPLES):
-        hearing.feed(samples[start : start + STEP_SAMPLES])
-        hearing.ended = start + STEP_SAMPLES >= len(samples)
-        quietest, settled = hearing._quietest, hearing._settled.frame
-        if hearing.ended:
-            ignored = deepcopy(hearing)
-            ignored._quietest = float("inf")
-        span = hearing.span()
-        above = feature_floor(float(hearing._raw.max())) > quietest
-        hearing.take(span, network.encode([span])[0])
-        seen["updates"] += 1
-        seen["rises"] += above
-        seen["reached"], seen["extra"] = int(above), settled if above else 0
-    if seen["reached"]:
-        span = ignored.span()
-        ignored.take(span, network.encode([span])[0])
-    return hearing, ignored, seen
+def with_the_floors_of_their_time(network: GraniteSpeech, samples: Tensor) -> Tensor:
+    """Features whose blocks have the floor known when their right neighbour was full; the last ones that of the end."""
+    block, state = 2 * network.config.encoder.context_size, MelState()  # in mel frames
+    raw = torch.cat([network.features.push(samples, state), network.features.finish(state)])
+    assert len(raw) * HOP > len(samples) - REACH
+    settled = max(0, len(raw) // block - 1) * block
+    pieces = [stack(raw[at : at + block], float(raw[: at + 2 * block].max())) for at in range(0, settled, block)]
+    return torch.cat([*pieces, stack(raw[settled:], float(raw.max()))])

@@ -1,0 +1,61 @@
+"""When each training word is said, by an encoder's CTC head: `python -m model.nano.align --work DIR --checkpoint FILE`.
+
+Writes beside each shard the end of every word in samples (`<shard>.ends`, a line of JSON a clip). With it a clip can be
+cut where a stream's live edge would cut it, with the text of the words wholly heard.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+
+from model.alignment import Alphabet, align
+from model.features import FRAME_SAMPLES
+from model.nano.augment import Distortion, Ear
+from model.nano.network import new_network
+from model.nano.shards import Shard
+from model.speech import GraniteSpeech
+
+
+@torch.inference_mode()
+def word_ends(network: GraniteSpeech, alphabet: Alphabet, ear: Ear, samples: torch.Tensor, text: str) -> list[int]:
+    """The sample after each word's last character; empty when the encoder does not hear the text."""
+    features = ear.features(samples, Distortion())
+    if not text or len(features) < 2:
+        return []
+    log_probs = network.encoder(features, network.encoder.layout([len(features)])).logits.float().log_softmax(-1)
+    spans = align(text.split(), log_probs, alphabet)
+    return [] if spans is None else [span.end * FRAME_SAMPLES for span in spans]
+
+
+def align_shards(work: Path, checkpoint: Path) -> None:
+    """Align every shard that has no ends yet, or fewer than clips."""
+    saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    network = new_network(saved["config"]).eval()
+    network.load_state_dict(saved["mean"])
+    alphabet, ear = Alphabet(network.config), Ear()
+    for index in sorted((work / "train").glob("*/*.jsonl")):
+        shard, path = Shard(index), index.with_suffix(".ends")
+        done = len(path.read_text().splitlines()) if path.exists() else 0
+        with path.open("a") as out:
+            for clip in shard.clips[done:]:
+                samples = torch.from_numpy(shard.samples(clip))
+                out.write(json.dumps(word_ends(network, alphabet, ear, samples, clip.text)) + "\n")
+        print(f"{index.parent.name}/{shard.name}: {len(shard.clips) - done} clips aligned", flush=True)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="of the encoder stage")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    align_shards(arguments.work, arguments.checkpoint)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""What training hears at a step: which clips, joined how, through which distortion. A pure function of seed and step.
+
+So a run resumes at its step without any state of the data, and two workers draw different batches of the same step.
+(New clips that a growing shard brings are seen after the next `reload`; with finished shards a run is reproducible.)
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from model.nano.augment import Distortion, Ear
+from model.nano.shards import SAMPLE_RATE, Clip, Shard, shards_of
+
+# How often each source is drawn. Few hours of people and of Kokoro weigh more than many of formant voices.
+SHARES = {"espeak": 0.16, "flite": 0.13, "festival": 0.03, "pico": 0.24, "kokoro": 0.22, "human_native": 0.13,
+          "human_accent": 0.09}  # fmt: skip
+HOURS_FOR_FULL_SHARE = 1.0
+MAX_SECONDS = 30.0  # of an item: what one segment may be
+SHORT_SECONDS = 3.0  # of the first lessons
+NOTHING = 0.015  # share of items that hold no speech
+FRAME_SECONDS = 0.02
+EDGE = 640  # samples that must be heard after a word's last character: 40 ms
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One training example."""
+
+    features: Tensor  # [frames, 160]
+    text: str
+
+
+class Corpus:
+    """The training shards of a work folder, by source."""
+
+    def __init__(self, folder: Path, shares: dict[str, float] | None = None) -> None:
+        self._folder, self._shares = folder, shares or SHARES
+        self.clips: dict[str, list[tuple[Shard, Clip]]] = {}
+        self.short: dict[str, list[tuple[Shard, Clip]]] = {}
+        self.reload()
+
+    def reload(self) -> None:
+        """Take in what was written since."""
+        for source in self._shares:
+            found = [(s, c) for s in shards_of(self._folder / source) for c in s.clips if c.samples and c.text]
+            found = [(s, c) for s, c in found if c.samples < MAX_SECONDS * SAMPLE_RATE]
+            short = [(s, c) for s, c in found if c.samples < SHORT_SECONDS * SAMPLE_RATE]
+            if found:
+                self.clips[source], self.short[source] = found, short or found
+        # a source that has just begun to grow would otherwise be the same few clips again and again
+        self._weights = {
+            name: self._shares[name] * min(1.0, hours / HOURS_FOR_FULL_SHARE) for name, hours in self.hours.items()
+        }
+        assert self.clips, f"no training shards in {self._folder}: run model.nano.synthesize first"
+
+    @property
+    def hours(self) -> dict[str, float]:
+        """Speech by source."""
+        return {name: sum(c.samples for _, c in clips) / SAMPLE_RATE / 3600 for name, clips in self.clips.items()}
+
+    def draw(self, rng: random.Random, short: bool, source: str | None = None) -> tuple[str, tuple[Shard, Clip]]:
+        """A source by its share, and one of its clips."""
+        pool = self.short if short else self.clips
+        if source is None:
+            (source,) = rng.choices(list(pool), [self._weights[name] for name in pool])
+        return source, rng.choice(pool[source])
+
+
+class Lessons:
+    """Draws batches: short single utterances, nearly clean; then joins, through more and more of the world."""
+
+    def __init__(
+        self, corpus: Corpus, seed: int, batch_seconds: float, easy_steps: int, ramp_steps: int, cut: float = 0.0
+    ) -> None:
+        """Makes lessons.
+
+        Args:
+            corpus: what to draw from.
+            seed: of everything.
+            batch_seconds: audio for each worker at a step.
+            easy_steps: of short utterances.
+            ramp_steps: in which distortion then grows to its full strength.
+            cut: share of items that end in the midst of speech.
+        """
+        self.corpus, self.seed, self.batch_seconds = corpus, seed, batch_seconds
+        self.easy_steps, self.ramp_steps, self.cut = easy_steps, ramp_steps, cut
+        self._ear = Ear()
+
+    def batch(self, step: int, worker: int) -> list[Item]:
+        """The items that one worker learns from at a step: about `batch_seconds` in all."""
+        rng = random.Random(f"{self.seed}/{step}/{worker}")
+        items: list[Item] = []
+        room = self.batch_seconds
+        while room > 0:
+            items.append(self._item(rng, step))
+            room -= len(items[-1].features) * FRAME_SECONDS
+        return items
+
+    def _item(self, rng: random.Random, step: int) -> Item:
+        if step < self.easy_steps:
+            _, (shard, clip) = self.corpus.draw(rng, short=True)
+            samples = torch.from_numpy(shard.samples(clip))
+            samples = torch.cat([_silence(rng, 0.3), samples, _silence(rng, 0.3)])
+            return Item(self._ear.features(samples, Distortion.draw(rng, strength=0.2, masks=0)), clip.text)
+        reached = min(1.0, (step - self.easy_steps) / max(1, self.ramp_steps))
+        strength = rng.choice([0.3, 0.7, 1.0]) * (0.2 + 0.8 * reached)
+        distortion = Distortion.draw(rng, strength, masks=rng.choice([0, 1, 2]) if rng.random() < reached else 0)
+        if rng.random() < NOTHING:
+            distortion.noise_db = rng.uniform(0, 40) if rng.random() < 0.7 else None
+            return Item(self._ear.features(torch.zeros(int(rng.uniform(0.5, 6) * SAMPLE_RATE)), distortion), "")
+        samples, text = self.joined(rng)
+        if distortion.noise_db is not None and rng.random() < 0.15:
+            distortion.babble = self._babble(rng, len(samples))
+            distortion.noise_db = max(distortion.noise_db, 8.0)
+        return Item(self._ear.features(samples, distortion), text)
+
+    def joined(self, rng: random.Random) -> tuple[Tensor, str]:
+        """One to three utterances, sometimes half a minute of them, with pauses around and between."""
+        source, first = self.corpus.draw(rng, short=False)
+        chosen = [first]
+        limit = rng.choices([1, 2, 3, 12], [5, 2, 1, 0.4])[0]
+        seconds = first[1].samples / SAMPLE_RATE
+        while len(chosen) < limit:
+            # mostly the same engine goes on; another one stands for a second speaker
+            _, more = self.corpus.draw(rng, short=False, source=source if rng.random() < 0.6 else None)
+            seconds += more[1].samples / SAMPLE_RATE + 1.0
+            if seconds > MAX_SECONDS - 3:
+                break
+            chosen.append(more)
+        pieces = [_silence(rng, rng.choice([0.1, 0.6, 0.6, 2.0]))]
+        for shard, clip in chosen:
+            samples = torch.from_numpy(shard.samples(clip)) * 10 ** (rng.uniform(-6, 0) / 20)
+            pieces += [samples, _silence(rng, rng.choice([0.15, 0.5, 1.2]))]
+        texts = [clip.text for _, clip in chosen]
+        shard, clip = chosen[-1]
+        if rng.random() < self.cut and len(ends := shard.word_ends(clip)) == len(clip.text.split()):
+            # as a stream's live edge does: in the midst of a word, whose text is not wanted yet
+            at = rng.randrange(clip.samples)
+            pieces[-2:] = [pieces[-2][:at]]
+            texts[-1] = " ".join(word for word, end in zip(clip.text.split(), ends, strict=True) if end + EDGE <= at)
+        else:
+            pieces.append(_silence(rng, rng.choice([0.05, 0.5, 0.5, 2.0])))
+        return torch.cat(pieces), " ".join(text for text in texts if text)
+
+    def _babble(self, rng: random.Random, samples: int) -> Tensor:
+        """Several people at once, as long as asked for."""
+        total = torch.zeros(samples)
+        for _ in range(rng.randint(3, 6)):
+            _, (shard, clip) = self.corpus.draw(rng, short=False)
+            voice = torch.from_numpy(shard.samples(clip))
+            at = rng.randrange(len(voice))
+            repeats = -(-samples // len(voice)) + 1
+            total += voice.repeat(repeats)[at : at + samples]
+        return total
+
+
+def _silence(rng: random.Random, most_seconds: float) -> Tensor:
+    return torch.zeros(int(rng.uniform(0, most_seconds) * SAMPLE_RATE))

@@ -1,0 +1,124 @@
+"""nano's shape: the `config.json` that travels with it, its alphabet, and the network made from them."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from model.config import SpeechConfig
+from model.speech import GraniteSpeech
+
+ALPHABET = " abcdefghijklmnopqrstuvwxyz'"  # CTC labels from 1 on; 0 is the blank
+LABEL = {character: index + 1 for index, character in enumerate(ALPHABET)}
+SPECIAL = ("<|end_of_text|>", "<|start_of_role|>", "<|end_of_role|>", "<|audio|>", "<|pad|>")
+END, AUDIO, PAD = 0, 3, 4  # their token numbers
+VOCABULARY = 1024
+TEMPLATE = (
+    "{%- for message in messages %}<|start_of_role|>{{ message['role'] }}<|end_of_role|>{{ message['content'] }}"
+    "<|end_of_text|>\n{% endfor %}{%- if add_generation_prompt %}<|start_of_role|>assistant<|end_of_role|>{%- endif %}"
+)
+
+
+def hub_config(width: int = 192, layers: int = 6) -> dict[str, Any]:
+    """`config.json` in the form of the hub."""
+    head = width // 4
+    return {
+        "architectures": ["GraniteSpeechForConditionalGeneration"],
+        "model_type": "granite_speech",
+        "audio_token_index": AUDIO,
+        "ctc_labels": ["", *ALPHABET],
+        "downsample_rate": 5,
+        "window_size": 15,
+        "dtype": "float16",
+        "has_lora_adapter": False,
+        "initializer_range": 0.02,
+        "tie_word_embeddings": True,
+        "encoder_config": {
+            "model_type": "granite_speech_encoder",
+            "context_size": 200,
+            "conv_expansion_factor": 2,
+            "conv_kernel_size": 15,
+            "dim_head": head,
+            "dropout": 0.0,
+            "feedforward_mult": 4,
+            "hidden_dim": width,
+            "input_dim": 160,
+            "max_pos_emb": 512,
+            "num_heads": 4,
+            "num_layers": layers,
+            "output_dim": 32,
+        },
+        "projector_config": {
+            "model_type": "blip_2_qformer",
+            "attention_probs_dropout_prob": 0.0,
+            "cross_attention_frequency": 1,
+            "encoder_hidden_size": width,
+            "hidden_act": "gelu",
+            "hidden_dropout_prob": 0.0,
+            "hidden_size": width,
+            "initializer_range": 0.02,
+            "intermediate_size": 4 * width,
+            "layer_norm_eps": 1e-12,
+            "max_position_embeddings": 64,
+            "num_attention_heads": 4,
+            "num_hidden_layers": 2,
+            "use_qformer_text_input": False,
+            "vocab_size": 8,
+        },
+        "text_config": {
+            "model_type": "granite",
+            "attention_bias": False,
+            "attention_dropout": 0.0,
+            # the usual 1.0 of Granite's tables, or an embedding multiplier of 12, kept copying from being learned
+            "attention_multiplier": head**-0.5,
+            "embedding_multiplier": 1.0,
+            "logits_scaling": 1.0,
+            "residual_multiplier": 1.0,
+            "bos_token_id": END,
+            "eos_token_id": END,
+            "pad_token_id": PAD,
+            "hidden_act": "silu",
+            "hidden_size": width,
+            "initializer_range": 0.02,
+            "intermediate_size": 3 * width,
+            "max_position_embeddings": 2048,
+            "mlp_bias": False,
+            "num_attention_heads": 4,
+            "num_hidden_layers": 4,
+            "num_key_value_heads": 2,
+            "rms_norm_eps": 1e-06,
+            "rope_parameters": {"rope_theta": 10000.0, "rope_type": "default"},
+            "tie_word_embeddings": True,
+            "use_cache": True,
+            "vocab_size": VOCABULARY,
+        },
+    }
+
+
+def new_network(config: dict[str, Any]) -> GraniteSpeech:
+    """The package's own network of this shape, freshly initialised as the reference does it."""
+    network = GraniteSpeech(SpeechConfig.parse(config))
+    for name, parameter in network.language_model.named_parameters():
+        if parameter.ndim == 2:
+            parameter.data.normal_(0.0, config["initializer_range"])
+        assert parameter.ndim <= 2, name
+    return network
+
+
+def replica(network: GraniteSpeech) -> GraniteSpeech:
+    """A second network with the same parameters but buffers of its own: for a worker beside the first."""
+    twin = copy.deepcopy(network)
+    for original, other in zip(network.modules(), twin.modules(), strict=True):
+        other._parameters = original._parameters
+    return twin
+
+
+def labels_of(text: str) -> list[int]:
+    """CTC labels of a text."""
+    return [LABEL[character] for character in text]
+
+
+def read_labels(path: list[int]) -> str:
+    """The text of a greedy CTC path: repeats and blanks removed."""
+    kept = [label for at, label in enumerate(path) if label and (at == 0 or path[at - 1] != label)]
+    return "".join(ALPHABET[label - 1] for label in kept if label <= len(ALPHABET)).strip()

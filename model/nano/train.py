@@ -1,0 +1,222 @@
+"""Trains nano: `python -m model.nano.train encoder --work DIR`, then `language`, `speech`, `joint`.
+
+The learning rate warms up and stays (the trunk, DIR/<stage>/last.pt), so a run has no end: killed at any moment, the
+same command goes on. `--cooldown N` branches off: N steps in which the rate falls from the trunk's last checkpoint on
+to zero, written to DIR/<stage>/cooled.pt; the trunk stays as it is, to be gone on with.
+
+On a CPU each worker is a thread with half of the batch and one core: they meet once a step instead of at every
+operation, which on a busy machine is the difference between 60 and 3 times real time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from model.nano.evaluate import Judge
+from model.nano.network import hub_config, new_network, replica
+from model.nano.stages import stage_named, ways_to_listen
+from model.nano.tokens import processor_of
+from model.speech import GraniteSpeech
+
+WARM_UP_STEPS = 400
+AVERAGE = 0.999  # of the running mean of weights, which is what is evaluated and exported
+CLIP = 2.0  # norm of the gradient
+PARTS = ("encoder", "projector", "language_model")
+
+
+class Stage(Protocol):
+    """What a stage of the recipe tells the loop."""
+
+    def trained(self, network: GraniteSpeech) -> list[nn.Parameter]:
+        """The parameters that learn."""
+        ...
+
+    def prepare(self, step: int) -> None:
+        """Called before each step, alone."""
+        ...
+
+    def loss(self, network: GraniteSpeech, step: int, worker: int) -> tuple[Tensor, dict[str, float], float]:
+        """The loss of one worker's batch, figures to print, and the seconds of audio in it."""
+        ...
+
+
+class Trainer:
+    """Weights, their running mean, the optimizer, and the step they have reached."""
+
+    def __init__(self, arguments: argparse.Namespace, stage: Stage) -> None:
+        torch.manual_seed(arguments.seed)
+        self.stage, self.arguments = stage, arguments
+        self.folder: Path = arguments.work / arguments.stage
+        self.device = torch.device(arguments.device)
+        self.config = hub_config(arguments.width, arguments.layers)
+        self.network = new_network(self.config).to(self.device).train()
+        self.step, self.heard_seconds = 0, 0.0
+        for path in arguments.init or []:
+            load_parts(self.network, path)
+        self.learning = stage.trained(self.network)
+        self.optimizer = torch.optim.AdamW(self.learning, lr=arguments.rate, betas=(0.9, 0.98), weight_decay=0.01)
+        self.mean = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+        last = self.folder / "last.pt"
+        if last.exists():
+            self._resume(torch.load(last, map_location=self.device, weights_only=True))
+        workers = arguments.workers if self.device.type == "cpu" else 1
+        self.networks = [self.network, *(replica(self.network) for _ in range(workers - 1))]
+        self.pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+
+    def _resume(self, saved: dict[str, Any]) -> None:
+        self.network.load_state_dict(saved["network"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.mean, self.step, self.heard_seconds = saved["mean"], saved["step"], saved["heard_seconds"]
+
+    def save(self, name: str) -> None:
+        """Write a checkpoint: whole or not at all."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / name
+        torch.save(
+            {
+                "network": self.network.state_dict(),
+                "mean": self.mean,
+                "optimizer": self.optimizer.state_dict(),
+                "step": self.step,
+                "heard_seconds": self.heard_seconds,
+                "config": self.config,
+            },
+            path.with_suffix(".new"),
+        )
+        os.replace(path.with_suffix(".new"), path)
+
+    def learn(self, rate: float) -> tuple[dict[str, float], float]:
+        """One step: every worker its batch, then one change of the weights. Gives figures and seconds of audio."""
+        self.stage.prepare(self.step)
+        work = [self.pool.submit(self._gradients, worker) for worker in range(len(self.networks))]
+        done = [each.result() for each in work]
+        for index, parameter in enumerate(self.learning):
+            parameter.grad = torch.stack([gradients[index] for gradients, _, _ in done]).mean(0)
+        norm = nn.utils.clip_grad_norm_(self.learning, CLIP)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        if norm.isfinite():
+            self.optimizer.step()
+        self._average()
+        self.step += 1
+        figures = {name: sum(values[name] for _, values, _ in done) / len(done) for name in done[0][1]}
+        return {**figures, "norm": float(norm)}, sum(seconds for _, _, seconds in done)
+
+    def _gradients(self, worker: int) -> tuple[list[Tensor], dict[str, float], float]:
+        with torch.autocast(self.device.type, dtype=torch.bfloat16):
+            loss, figures, seconds = self.stage.loss(self.networks[worker], self.step, worker)
+        found = torch.autograd.grad(loss, self.learning, allow_unused=True)
+        empty = zip(found, self.learning, strict=True)
+        return [torch.zeros_like(p) if g is None else g for g, p in empty], figures, seconds
+
+    def _average(self) -> None:
+        """Move the running mean; the workers' statistics of batch norm become one."""
+        buffers = [dict(network.named_buffers()) for network in self.networks]
+        for name, buffer in buffers[0].items():
+            if buffer.is_floating_point() and len(buffers) > 1:
+                together = torch.stack([each[name] for each in buffers]).mean(0)
+                for each in buffers:
+                    each[name].copy_(together)
+        keep = min(AVERAGE, (1 + self.step) / (10 + self.step))
+        state = self.network.state_dict()
+        moving = [name for name, value in self.mean.items() if value.is_floating_point()]
+        torch._foreach_lerp_([self.mean[n] for n in moving], [state[n] for n in moving], 1 - keep)
+
+
+def load_parts(network: GraniteSpeech, path: Path) -> None:
+    """Take from another stage's checkpoint the parts that it trained: `encoder=PATH` names them."""
+    part, _, file = str(path).partition("=")
+    assert part in PARTS, f"--init takes PART=PATH with a part of {PARTS}, not {path}"
+    mean = torch.load(file, map_location="cpu", weights_only=True)["mean"]
+    wanted = {name.removeprefix(part + "."): value for name, value in mean.items() if name.startswith(part + ".")}
+    getattr(network, part).load_state_dict(wanted)
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stage", choices=["encoder", "language", "speech", "joint"])
+    parser.add_argument("--work", type=Path, required=True, help="the folder that synthesize filled")
+    parser.add_argument("--init", nargs="*", help="PART=CHECKPOINT: where a part starts from (encoder, projector, …)")
+    parser.add_argument("--steps", type=int, default=1_000_000, help="of the trunk, in all")
+    parser.add_argument("--cooldown", type=int, default=0, help="steps of decay, in a branch from the trunk's last")
+    parser.add_argument("--rate", type=float, default=1.2e-3, help="learning rate")
+    parser.add_argument("--batch-seconds", type=float, default=24.0, help="audio for each worker at a step")
+    parser.add_argument("--easy-steps", type=int, default=1200, help="of short single utterances, at first")
+    parser.add_argument(
+        "--ramp-steps", type=int, default=8000, help="in which distortion then grows to its full strength"
+    )
+    parser.add_argument("--evaluate-every", type=int, default=500, help="steps; 0 never")
+    parser.add_argument("--evaluate-clips", type=int, default=24, help="of each set, while training")
+    parser.add_argument("--snapshot-every", type=int, default=5000, help="steps between checkpoints that are kept")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="threads on a CPU")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--width", type=int, default=192)
+    parser.add_argument("--layers", type=int, default=6, help="of the encoder")
+    parser.add_argument("--seed", type=int, default=1)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Train until the steps are done or the process is told to end."""
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(1 if arguments.device == "cpu" else os.cpu_count() or 1)
+    trainer = Trainer(arguments, stage_named(arguments))
+    judge = Judge(arguments.work / "eval", arguments.evaluate_clips) if arguments.evaluate_every else None
+    ways = ways_to_listen(arguments.stage)
+    tried = copy.deepcopy(trainer.network).eval()
+    if judge and arguments.stage != "encoder":
+        tried.processor = processor_of(arguments.work)
+
+    def evaluation() -> str:
+        assert judge is not None
+        tried.load_state_dict(trainer.mean)
+        return f"{trainer.step} EVAL {judge.report(tried, ways)}"
+
+    stopping: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _frame: stopping.append(received))
+    first = trainer.step
+    end = first + arguments.cooldown if arguments.cooldown else arguments.steps
+    name = "cooled.pt" if arguments.cooldown else "last.pt"
+    sums: dict[str, float] = {}
+    began, seconds = time.monotonic(), 0.0
+    while trainer.step < end and not stopping:
+        rate = arguments.rate * min(1.0, (trainer.step + 1) / WARM_UP_STEPS)
+        if arguments.cooldown:
+            rate *= (end - trainer.step) / arguments.cooldown
+        figures, heard = trainer.learn(rate)
+        trainer.heard_seconds += heard
+        seconds += heard
+        sums = {key: sums.get(key, 0.0) + value for key, value in figures.items()}
+        if trainer.step % 50 == 0:
+            shown = " ".join(f"{key} {value / 50:.3f}" for key, value in sums.items())
+            speed = seconds / (time.monotonic() - began)
+            hours = trainer.heard_seconds / 3600
+            print(f"{trainer.step} heard {hours:.2f} h, {speed:.0f} x real time, rate {rate:.1e}, {shown}", flush=True)
+            sums, began, seconds = {}, time.monotonic(), 0.0
+        if trainer.step % 250 == 0 and not arguments.cooldown:
+            trainer.save(name)
+        if arguments.snapshot_every and trainer.step % arguments.snapshot_every == 0 and not arguments.cooldown:
+            trainer.save(f"step-{trainer.step}.pt")
+        if judge and trainer.step % arguments.evaluate_every == 0:
+            print(evaluation(), flush=True)
+            began, seconds = time.monotonic(), 0.0
+    if not (arguments.cooldown and stopping):
+        trainer.save(name)
+    if judge and arguments.cooldown:
+        print(evaluation(), flush=True)
+
+
+if __name__ == "__main__":
+    main(parse())

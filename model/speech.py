@@ -18,12 +18,13 @@ from model.alignment import Alphabet
 from model.cache import KVCache
 from model.checkpoint import load_weights, locate
 from model.config import SpeechConfig
+from model.dictation import Dictation
 from model.encoder import Conformer, Edge
 from model.errors import CheckpointError
 from model.features import SAMPLE_RATE, LogMel
 from model.granite import Extension, Granite, Prediction
-from model.guards import loop_length, token_limit
-from model.processor import INSTRUCTION, Processor
+from model.guards import token_limit
+from model.processor import INSTRUCTION, Processor, Prompt
 from model.projector import Projector
 
 LOUDEST = 1e6  # far beyond any scale that audio comes in, and its power still fits float32: no NaN enters a cache
@@ -171,22 +172,21 @@ class GraniteSpeech(nn.Module):
             max_tokens = token_limit(len(audio) / SAMPLE_RATE, self.alphabet.letters(heard.log_probs))
         if not max_tokens or not len(heard.embeddings):
             return ""
+        draft = self.processor.encode(self.alphabet.text(heard.log_probs))
         prompt = self.processor.prompt(instruction)
-        embed = self.language_model.embed
-        inputs = torch.cat([embed(prompt.prefix), heard.embeddings, embed(prompt.suffix)])
-        cache = self.cache(len(inputs) + max_tokens)
-        slot = cache.acquire()
-        tokens: list[int] = []
-        while len(tokens) < max_tokens:
-            (said,) = self.extend([Extension(slot, cache.lengths[slot], inputs)], cache)
-            if said.tokens[-1] == self.processor.stop_token:
-                break
-            tokens += said.tokens
-            if guarded and (loop := loop_length(tokens)):
-                del tokens[-loop:]
-                break
-            inputs = embed(tokens[-1:])
-        return self.processor.decode(tokens).strip()
+        around = len(prompt.prefix) + len(prompt.suffix)
+        cache = self.cache(around + len(heard.embeddings) + max_tokens + len(draft) + 1)
+        dictation = self.dictation(cache, prompt, guarded)
+        dictation.begin(heard.embeddings, 0, max_tokens, draft)
+        while dictation.writing:
+            (said,) = self.extend([dictation.extension()], cache)
+            dictation.read(said)
+        return self.processor.decode(dictation.tokens).strip()
+
+    def dictation(self, cache: KVCache, prompt: Prompt, guarded: bool = True) -> Dictation:
+        """Something that writes down a segment, in a slot of `cache` that it takes and its user gives back."""
+        embed, stop = self.language_model.embed, self.processor.stop_token
+        return Dictation(cache.acquire(), prompt, stop, embed, guarded)
 
 
 def as_samples(samples: np.ndarray | Tensor) -> Tensor:

@@ -9,9 +9,9 @@ one for what the language model reads. A stream that has nothing to do is not as
 
 from __future__ import annotations
 
+from model.dictation import Dictation
 from model.processor import Prompt
 from model.speech import GraniteSpeech
-from streamer.dictation import Dictation
 from streamer.stream import Options, Stream
 from streamer.voice import VoiceDetector
 
@@ -36,7 +36,7 @@ class Engine:
         """Opens a stream. It is forgotten when it is done, or by `close`."""
         options = options or Options()
         prompt = self._prompts.setdefault(options.instruction, self.model.processor.prompt(options.instruction))
-        stream = Stream(self.model, options, lambda: self._dictation(prompt), self._release, self.run)
+        stream = Stream(self.model, options, lambda: self.model.dictation(self._cache, prompt), self._release, self.run)
         self._streams.append(stream)
         return stream
 
@@ -70,11 +70,6 @@ class Engine:
 
         self._streams = [stream for stream in self._streams if not stream.done]
         return bool(listening or hearing or reading)
-
-    def _dictation(self, prompt: Prompt) -> Dictation:
-        return Dictation(
-            self._cache.acquire(), prompt, self.model.processor.stop_token, self.model.language_model.embed
-        )
 
     def _release(self, dictation: Dictation) -> None:
         self._cache.release(dictation.slot)

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from model.alignment import WordSpan, align
+from model.dictation import Dictation
 from model.features import FRAME_SAMPLES, SAMPLE_RATE
 from model.granite import Extension, Prediction
 from model.guards import token_limit
 from model.speech import GraniteSpeech, Heard, Span
 from streamer.commit import Policy, WrittenWord, committable
-from streamer.dictation import Dictation
 from streamer.events import Event, Final, Partial, SpeechStarted, Word
 from streamer.hearing import FRAME_SECONDS, Hearing
 

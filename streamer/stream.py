@@ -14,12 +14,12 @@ import numpy as np
 from torch import Tensor
 from torch.nn.functional import pad
 
+from model.dictation import Dictation
 from model.features import FRAME_SAMPLES, SAMPLE_RATE
 from model.granite import Extension, Prediction
 from model.processor import INSTRUCTION
 from model.speech import GraniteSpeech, Heard, Span, as_samples
 from streamer.buffer import SampleBuffer
-from streamer.dictation import Dictation
 from streamer.events import Done, Event
 from streamer.segment import Segment
 from streamer.voice import CHUNK, ONSET_CHUNKS, Endpointer, VoiceState

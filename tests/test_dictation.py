@@ -3,11 +3,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.dictation import Dictation
 from model.granite import Prediction
 from model.guards import loop_length, token_limit
 from model.processor import Prompt
 from model.speech import Span
-from streamer.dictation import Dictation
 
 NEVER = 10_000  # a token limit that is not reached
 
@@ -23,8 +23,7 @@ def write(model, cache, dictation, embeddings, first_changed, limit=40):
 
 
 def dictation_of(model, cache):
-    processor = model.processor
-    return Dictation(cache.acquire(), processor.prompt(), processor.stop_token, model.language_model.embed)
+    return model.dictation(cache, model.processor.prompt())
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What the language model writes for one segment: at each update exactly what greedy decoding from nothing would write.
+"""What the language model writes for one segment: at each update exactly what greedy decoding from nothing would.
 
 ```
 cache:  | prompt prefix | audio embeddings | suffix | committed tokens | draft |
@@ -30,9 +30,17 @@ LEAST_PROBABILITY = 1e-6  # of a committed token that greedy decoding no longer 
 class Dictation:
     """The hypothesis of one segment and its place in the cache."""
 
-    def __init__(self, slot: int, prompt: Prompt, stop_token: int, embed: Callable[[Sequence[int]], Tensor]) -> None:
-        """Takes an empty cache slot; `embed` gives the embeddings of tokens."""
+    def __init__(
+        self,
+        slot: int,
+        prompt: Prompt,
+        stop_token: int,
+        embed: Callable[[Sequence[int]], Tensor],
+        guarded: bool = True,
+    ) -> None:
+        """Takes an empty cache slot; `embed` gives the embeddings of tokens. Guarded, it does not write loops."""
         self.slot = slot
+        self._guarded = guarded
         self.tokens: list[int] = []  # the hypothesis of the last finished pass
         self.log_probs: list[float] = []  # of its tokens
         self.committed = 0  # how many of its tokens can no longer change
@@ -86,7 +94,7 @@ class Dictation:
                 return
             self._written.append(token)
             self._values.append(log_prob)
-            if loop := loop_length(self._written):
+            if self._guarded and (loop := loop_length(self._written)):
                 del self._written[max(self.committed, len(self._written) - loop) :]
                 self._finish()
                 return

@@ -16,7 +16,7 @@ import transformers
 from rich.console import Console
 from rich.table import Table
 
-from model.speech import NANO
+from model.checkpoint import NANO
 from tests.benchmarks.common import Settings
 
 RESULTS = Path(__file__).parent / "results"

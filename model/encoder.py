@@ -178,6 +178,7 @@ class Seam:
 
     total: int  # places
     frames: Tensor  # [N] place of each frame
+    outputs: Tensor  # [N] the convolution's output for each frame: its first belongs to the first clip's first frame
     left: Tensor  # [clips * reach] places before each clip
     carried: Tensor | None  # [layers, clips * reach, conv_dim] what stands there; None is all zeros
     kept: Tensor  # [borders, reach] places left of each requested border
@@ -204,11 +205,11 @@ class Seam:
             nothing = frames.new_zeros(config.num_layers, reach, config.conv_dim)
             carried = torch.cat([nothing if edge is None else edge.inputs for edge in left], dim=1)
         kept = torch.tensor([starts[clip] + frame for clip, frame in borders], dtype=torch.long)
+        places = torch.cat([torch.arange(at, at + n) for at, n in zip(starts, layout.lengths, strict=True)])
         return cls(
             total=position,
-            frames=torch.cat([torch.arange(at, at + n) for at, n in zip(starts, layout.lengths, strict=True)]).to(
-                frames.device
-            ),
+            frames=places.to(frames.device),
+            outputs=(places - reach).to(frames.device),
             left=(start[:, None] + near).flatten().to(frames.device),
             carried=carried,
             kept=(kept[:, None] + near).to(frames.device),
@@ -347,7 +348,6 @@ class Convolution(nn.Module):
         if carried is not None:
             places = places.index_copy(0, seam.left, carried.to(gated.dtype))
         mixed = self.depth_conv["conv"](places.T[None])[0].T  # [total - 2 * reach, C]
-        # the convolution's first output belongs to the first clip's first frame
-        mixed = mixed.index_select(0, seam.frames - seam.frames[:1])
+        mixed = mixed.index_select(0, seam.outputs)
         mixed = F.silu(self.batch_norm(mixed))
         return F.linear(mixed, self.down_conv.weight[..., 0], self.down_conv.bias), places[seam.kept]

@@ -12,7 +12,7 @@ from __future__ import annotations
 from model.dictation import Dictation
 from model.processor import Prompt
 from model.speech import GraniteSpeech
-from streamer.stream import Options, Stream
+from streamer.stream import WINDOW_MS, Options, Stream
 from streamer.voice import VoiceDetector
 
 LONGEST_SEGMENT_SECONDS = 30.0
@@ -26,7 +26,7 @@ class Engine:
         """Takes a loaded model; its weights are shared by all streams."""
         self.model = model
         self.detector = VoiceDetector.load()
-        windows = LONGEST_SEGMENT_SECONDS * 1000 / 300 + 1
+        windows = LONGEST_SEGMENT_SECONDS * 1000 / WINDOW_MS + 1
         capacity = int(windows * model.config.window_embeddings) + SPARE_POSITIONS
         self._cache = model.cache(min(capacity, model.config.text.max_position_embeddings))
         self._streams: list[Stream] = []
@@ -35,7 +35,9 @@ class Engine:
     def open(self, options: Options | None = None) -> Stream:
         """Opens a stream. It is forgotten when it is done, or by `close`."""
         options = options or Options()
-        prompt = self._prompts.setdefault(options.instruction, self.model.processor.prompt(options.instruction))
+        if options.instruction not in self._prompts:
+            self._prompts[options.instruction] = self.model.processor.prompt(options.instruction)
+        prompt = self._prompts[options.instruction]
         stream = Stream(self.model, options, lambda: self.model.dictation(self._cache, prompt), self._release, self.run)
         self._streams.append(stream)
         return stream

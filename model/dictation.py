@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from model.cache import KVCache
 from model.granite import Extension, Prediction
 from model.guards import loop_length
 from model.processor import Prompt
@@ -32,14 +33,14 @@ class Dictation:
 
     def __init__(
         self,
-        slot: int,
+        cache: KVCache,
         prompt: Prompt,
         stop_token: int,
         embed: Callable[[Sequence[int]], Tensor],
         guarded: bool = True,
     ) -> None:
-        """Takes an empty cache slot; `embed` gives the embeddings of tokens. Guarded, it does not write loops."""
-        self.slot = slot
+        """Takes a slot of the cache; `embed` gives the embeddings of tokens. Guarded, it does not write loops."""
+        self._cache, self.slot = cache, cache.acquire()
         self._guarded = guarded
         self.tokens: list[int] = []  # the hypothesis of the last finished pass
         self.log_probs: list[float] = []  # of its tokens
@@ -52,7 +53,7 @@ class Dictation:
         self._written: list[int] = []  # tokens accepted in the pass under way
         self._values: list[float] = []
         self._draft: list[int] = []  # tokens that the next prediction checks
-        self._next = Extension(slot, 0, torch.empty(0))
+        self._next = Extension(self.slot, 0, torch.empty(0))
 
     def begin(self, embeddings: Tensor, first_changed: int, limit: int, tail: Sequence[int] = ()) -> None:
         """Starts a pass.
@@ -104,6 +105,10 @@ class Dictation:
         last = len(self._prefix) + self._audio + len(self._suffix) + len(self._written) - 1
         told = self._embed(self._written[-1:] + self._draft)
         self._next = Extension(self.slot, last, told, predictions=1 + len(self._draft))
+
+    def close(self) -> None:
+        """Gives the slot back."""
+        self._cache.release(self.slot)
 
     def _finish(self) -> None:
         self.tokens, self.log_probs = self._written, self._values[: len(self._written)]

@@ -19,6 +19,7 @@ WINDOW = 400  # samples, 25 ms
 HOP = 160  # samples, 10 ms: one mel frame
 MEL_BANDS = 80
 FRAME_SAMPLES = 2 * HOP  # samples, 20 ms: one encoder frame
+FRAME_SECONDS = FRAME_SAMPLES / SAMPLE_RATE
 REACH = FFT_SIZE // 2  # samples that a mel frame needs on either side of its centre
 MIN_SAMPLES = REACH + 1  # the fewest that can be mirrored at the ends; anything shorter (16 ms) has no frames
 QUIETEST = 1e-10  # power below which everything counts as silence

@@ -184,9 +184,9 @@ class GraniteSpeech(nn.Module):
         return self.processor.decode(dictation.tokens).strip()
 
     def dictation(self, cache: KVCache, prompt: Prompt, guarded: bool = True) -> Dictation:
-        """Something that writes down a segment, in a slot of `cache` that it takes and its user gives back."""
+        """Something that writes down a segment, in a slot of `cache` that it holds until it is closed."""
         embed, stop = self.language_model.embed, self.processor.stop_token
-        return Dictation(cache.acquire(), prompt, stop, embed, guarded)
+        return Dictation(cache, prompt, stop, embed, guarded)
 
 
 def as_samples(samples: np.ndarray | Tensor) -> Tensor:

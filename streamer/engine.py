@@ -1,22 +1,46 @@
 """The machine: one network, many streams. `step` is all of it.
 
 ```
-push -> unheard -> voice detector -> hear_voice -> span -> encode -> hear -> extension -> extend -> read -> events
+push -> unheard -> voices -> hear_voice -> due -> span -> encode -> hear -> extension -> extend -> read -> events
 ```
 Each step takes whatever work the streams have and does it in one call for all: one for voices, one for spans of audio,
-one for what the language model reads. A stream that has nothing to do is not asked to wait for one that has.
+one for what the language model reads. A stream that has nothing to do is not asked to wait for one that has, and one
+that breaks takes no other with it.
 """
 
 from __future__ import annotations
 
-from model.dictation import Dictation
-from model.processor import Prompt
-from model.speech import GraniteSpeech
-from streamer.stream import WINDOW_MS, Options, Stream
-from streamer.voice import VoiceDetector
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
 
-LONGEST_SEGMENT_SECONDS = 30.0
+from torch import Tensor
+
+from model.granite import Extension, Prediction
+from model.processor import INSTRUCTION
+from model.speech import GraniteSpeech
+from streamer.options import LONGEST_SEGMENT_SECONDS, Options
+from streamer.stream import WINDOW_MS, Due, Stream
+from streamer.voice import VoiceDetector, VoiceState
+
+MOST_PROMPTS = 64  # rendered ones that are kept; clients may bring their own
 SPARE_POSITIONS = 512  # of a cache slot, for prompts and answers
+
+Asked = TypeVar("Asked")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What was done in a step; false if nothing was."""
+
+    heard_chunks: int  # by the voice detector
+    updates: list[Due]
+    extensions: int
+
+    def __bool__(self) -> bool:
+        return bool(self.heard_chunks or self.updates or self.extensions)
 
 
 class Engine:
@@ -30,15 +54,13 @@ class Engine:
         capacity = int(windows * model.config.window_embeddings) + SPARE_POSITIONS
         self._cache = model.cache(min(capacity, model.config.text.max_position_embeddings))
         self._streams: list[Stream] = []
-        self._prompts: dict[str, Prompt] = {}
+        self._prompt = lru_cache(MOST_PROMPTS)(model.processor.prompt)
 
     def open(self, options: Options | None = None) -> Stream:
         """Opens a stream. It is forgotten when it is done, or by `close`."""
         options = options or Options()
-        if options.instruction not in self._prompts:
-            self._prompts[options.instruction] = self.model.processor.prompt(options.instruction)
-        prompt = self._prompts[options.instruction]
-        stream = Stream(self.model, options, lambda: self.model.dictation(self._cache, prompt), self._release, self.run)
+        prompt = self._prompt(INSTRUCTION if options.instruction is None else options.instruction)
+        stream = Stream(self.model, options, lambda: self.model.dictation(self._cache, prompt), self.run)
         self._streams.append(stream)
         return stream
 
@@ -53,25 +75,77 @@ class Engine:
         while self.step():
             pass
 
-    def step(self) -> bool:
-        """Does one round of work for all streams; false if there was none."""
-        listening = [(stream, audio) for stream in self._streams if (audio := stream.unheard()) is not None]
-        if listening:
-            probabilities = self.detector.listen([audio for _, audio in listening], [s.voice for s, _ in listening])
-            for (stream, _), each in zip(listening, probabilities, strict=True):
-                stream.hear_voice(each)
+    def step(self, most_frames: int | None = None) -> Work:
+        """Does one round of work for all streams.
 
-        hearing = [(stream, span) for stream in self._streams if (span := stream.span()) is not None]
-        for (stream, _), heard in zip(hearing, self.model.encode([span for _, span in hearing]), strict=True):
-            stream.hear(heard)
+        Args:
+            most_frames: to encode in this step, so that it is short and a final that comes up does not wait long;
+                whoever waits longest goes first, finals before all. At least one update is done.
+        """
+        listening = self._ask(Stream.unheard, self._streams)
+        self._do(self._listen, listening, Stream.hear_voice)
 
-        reading = [(stream, more) for stream in self._streams if (more := stream.extension()) is not None]
-        predictions = self.model.extend([more for _, more in reading], self._cache)
-        for (stream, _), prediction in zip(reading, predictions, strict=True):
-            stream.read(prediction)
+        due = self._in_turn(self._ask(Stream.due, self._streams), most_frames)
+        hearing = self._ask(Stream.span, [stream for stream, _ in due])
+        self._do(self.model.encode, hearing, Stream.hear)
+
+        reading = self._ask(Stream.extension, self._streams)
+        self._do(self._extend, reading, Stream.read)
 
         self._streams = [stream for stream in self._streams if not stream.done]
-        return bool(listening or hearing or reading)
+        return Work(sum(len(audio) for _, (audio, _) in listening), [each for _, each in due], len(reading))
 
-    def _release(self, dictation: Dictation) -> None:
-        self._cache.release(dictation.slot)
+    def _ask(self, question: Callable[[Stream], Asked | None], streams: Sequence[Stream]) -> list[tuple[Stream, Asked]]:
+        """Those streams that have something, with what they have."""
+        answers = []
+        for stream in streams:
+            try:
+                answer = question(stream)
+            except Exception as error:  # whatever it is, it is this stream's, and the others go on
+                stream.fail(error)
+            else:
+                if answer is not None:
+                    answers.append((stream, answer))
+        return answers
+
+    def _do(
+        self,
+        work: Callable[[Sequence[Asked]], Sequence[Result]],
+        asked: list[tuple[Stream, Asked]],
+        give: Callable[[Stream, Result], None],
+    ) -> None:
+        """Works for all in one call and hands each stream its result."""
+        try:
+            results = work([each for _, each in asked]) if asked else []
+        except Exception as error:
+            if len(asked) == 1:
+                asked[0][0].fail(error)
+            else:  # somebody's work breaks the call: find out whose
+                for each in asked:
+                    self._do(work, [each], give)
+            return
+        for (stream, _), result in zip(asked, results, strict=True):
+            try:
+                give(stream, result)
+            except Exception as error:  # as above
+                stream.fail(error)
+
+    @staticmethod
+    def _in_turn(due: list[tuple[Stream, Due]], most_frames: int | None) -> list[tuple[Stream, Due]]:
+        """Whose updates fit a step."""
+        if most_frames is None:
+            return due
+        due.sort(key=lambda each: (not each[1].final, -each[1].waiting_samples))
+        chosen: list[tuple[Stream, Due]] = []
+        for stream, each in due:
+            most_frames -= each.frames
+            if chosen and most_frames < 0:
+                break
+            chosen.append((stream, each))
+        return chosen
+
+    def _listen(self, asked: Sequence[tuple[Tensor, VoiceState]]) -> list[Tensor]:
+        return self.detector.listen([audio for audio, _ in asked], [state for _, state in asked])
+
+    def _extend(self, extensions: Sequence[Extension]) -> list[Prediction]:
+        return self.model.extend(extensions, self._cache)

@@ -69,6 +69,14 @@ class Final(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Finalized(Event):
+    """The answer to a client's `finalize`: everything said before it is in finals, which came earlier."""
+
+    type: ClassVar[str] = "finalized"
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Done(Event):
     """The stream has ended; nothing follows."""
 
@@ -85,7 +93,7 @@ class Error(Event):
     message: str
 
 
-_KINDS: dict[str, type[Event]] = {kind.type: kind for kind in (SpeechStarted, Partial, Final, Done, Error)}
+_KINDS: dict[str, type[Event]] = {kind.type: kind for kind in (SpeechStarted, Partial, Final, Finalized, Done, Error)}
 
 
 def from_dict(values: dict[str, Any]) -> Event:

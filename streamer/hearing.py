@@ -28,10 +28,9 @@ import torch
 from torch import Tensor
 
 from model.encoder import Edge
-from model.features import FRAME_SAMPLES, HOP, MEL_BANDS, MIN_SAMPLES, REACH, SAMPLE_RATE, LogMel, MelState, stack
+from model.features import FRAME_SAMPLES, HOP, MEL_BANDS, MIN_SAMPLES, REACH, LogMel, MelState, stack
 from model.speech import Heard, Span
 
-FRAME_SECONDS = FRAME_SAMPLES / SAMPLE_RATE  # 20 ms
 OVERLAP_FRAMES = 30  # 600 ms at the end of an update that the next one encodes again: two windows of 15
 
 
@@ -63,6 +62,18 @@ class Hearing:
     def windows_heard(self) -> int:
         """Whole windows encoded so far."""
         return self.heard // self._window
+
+    @property
+    def due_frames(self) -> int:
+        """How many frames the next span has."""
+        if self.ended:
+            return max(1, self.samples // FRAME_SAMPLES)
+        return self.windows * self._window - self._resumed
+
+    @property
+    def new_frames(self) -> int:
+        """How many of them were never encoded before."""
+        return self._resumed + self.due_frames - self.heard if not self.ended else self.due_frames - self.heard
 
     def feed(self, samples: Tensor) -> None:
         """Takes the segment's next samples `[T]`."""

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
 from model.alignment import WordSpan, align
 from model.dictation import Dictation
-from model.features import FRAME_SAMPLES, SAMPLE_RATE
+from model.features import FRAME_SAMPLES, FRAME_SECONDS, SAMPLE_RATE
 from model.granite import Extension, Prediction
 from model.guards import token_limit
 from model.speech import GraniteSpeech, Heard, Span
 from streamer.commit import Policy, WrittenWord, committable
 from streamer.events import Event, Final, Partial, SpeechStarted, Word
-from streamer.hearing import FRAME_SECONDS, Hearing
+from streamer.hearing import Hearing
 
 CUT_FRAMES = 200  # a segment that must be cut is cut within its last four seconds
 
@@ -23,12 +23,14 @@ CUT_FRAMES = 200  # a segment that must be cut is cut within its last four secon
 class Segment:
     """A machine with two kinds of work: something to encode, then something to extend, until the update is done."""
 
-    def __init__(self, model: GraniteSpeech, dictation: Dictation, index: int, start_samples: int) -> None:
+    def __init__(
+        self, model: GraniteSpeech, open_dictation: Callable[[], Dictation], index: int, start_samples: int
+    ) -> None:
         """Opens a segment that begins at a sample of its stream."""
         self.index, self.start_samples = index, start_samples
-        self._model = model
+        self._model, self._open_dictation = model, open_dictation
         self.hearing = self._new_hearing()
-        self.dictation = dictation
+        self._dictation: Dictation | None = None
         self.words: list[WrittenWord] = []  # of the last hypothesis
         self.finished = False
         self.voiced_samples = 0  # up to the last one that sounded like speech
@@ -41,18 +43,35 @@ class Segment:
         config = self._model.config
         return Hearing(self._model.features, config.window_size, config.window_embeddings)
 
+    @property
+    def dictation(self) -> Dictation:
+        """Its hypothesis. Opened when first used: a segment that waits its turn holds no slot of the cache."""
+        if self._dictation is None:
+            self._dictation = self._open_dictation()
+        return self._dictation
+
+    def close(self) -> None:
+        """Gives its slot back."""
+        if self._dictation is not None:
+            self._dictation.close()
+            self._dictation = None
+
     # --- what the engine asks, in this order ---
 
-    def span(self, windows: int) -> Span | None:
-        """What to encode, if the segment has ended or `windows` new ones hold speech; None while there is no need."""
+    def due_frames(self, windows: int) -> int:
+        """How much to encode, if the segment has ended or `windows` new ones hold speech; 0 while there is no need."""
         hearing = self.hearing
         if self.finished or not self.idle:
-            return None
+            return 0
         if not hearing.ended:
             voiced = self.voiced_samples > hearing.heard * FRAME_SAMPLES  # a pause brings no new words
             if not voiced or hearing.windows - hearing.windows_heard < windows:
-                return None
-        self._encoding = hearing.span()
+                return 0
+        return hearing.due_frames
+
+    def span(self) -> Span:
+        """What to encode: an update begins."""
+        self._encoding = self.hearing.span()
         return self._encoding
 
     def hear(self, heard: Heard) -> None:

@@ -17,10 +17,10 @@ from torch.nn.functional import pad
 from model.dictation import Dictation
 from model.features import FRAME_SAMPLES, SAMPLE_RATE
 from model.granite import Extension, Prediction
-from model.processor import INSTRUCTION
 from model.speech import GraniteSpeech, Heard, Span, as_samples
 from streamer.buffer import SampleBuffer
-from streamer.events import Done, Event
+from streamer.events import Done, Error, Event, Finalized
+from streamer.options import Options
 from streamer.segment import Segment
 from streamer.voice import CHUNK, ONSET_CHUNKS, Endpointer, VoiceState
 
@@ -29,51 +29,32 @@ WINDOW_MS = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """What a client may choose for its stream."""
+class Due:
+    """What an update of a stream would be."""
 
-    step_ms: int = 300  # of new audio between two updates; rounded to whole windows
-    endpoint_ms: int = 600  # of silence that end a segment
-    max_segment_seconds: float = 30.0
-    instruction: str = INSTRUCTION
-    partials: bool = True  # False: finals only, at the cost of one offline pass
-
-    def __post_init__(self) -> None:
-        """Refuses values that make no sense.
-
-        Raises:
-            ValueError: names the value and its bounds.
-        """
-        for name, low, high in (
-            ("step_ms", 1, 10_000),
-            ("endpoint_ms", 64, 3_000),
-            ("max_segment_seconds", 5.0, 30.0),
-        ):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ValueError(f"{name} is {value}; it must lie between {low} and {high}")
+    frames: int  # to encode
+    new_frames: int  # of them, heard for the first time
+    final: bool  # it ends a segment
+    waiting_samples: int  # audio that nobody has looked at
 
 
 class Stream:
     """One speaker's audio, segments and words. Dropping it is the reset."""
 
     def __init__(
-        self,
-        model: GraniteSpeech,
-        options: Options,
-        open_dictation: Callable[[], Dictation],
-        close_dictation: Callable[[Dictation], None],
-        run: Callable[[], None],
+        self, model: GraniteSpeech, options: Options, open_dictation: Callable[[], Dictation], run: Callable[[], None]
     ) -> None:
-        """Made by `Engine.open`, which lends the cache slots and runs the network."""
+        """Made by `Engine.open`, which lends places in the cache and runs the network."""
         self.options = options
         self.voice = VoiceState()
         self.done = False
-        self._model, self._run = model, run
-        self._open_dictation, self._close_dictation = open_dictation, close_dictation
+        self.failure: Exception | None = None  # what broke it
+        self._model, self._open_dictation, self._run = model, open_dictation, run
         self._endpointer = Endpointer(options.endpoint_ms, options.max_segment_seconds)
         self._audio = SampleBuffer()
         self._ended = False
+        self._marks: deque[tuple[int, str]] = deque()  # samples at which a segment must end, and whose wish that was
+        self._answers: deque[tuple[int, str]] = deque()  # wishes that are fulfilled once so many segments are finished
         self._listened = 0  # samples that the voice detector has heard
         self._free_from = 0  # samples before this belong to an earlier segment
         self._segments: deque[Segment] = deque()  # the first is worked on, the last may still be open
@@ -86,13 +67,22 @@ class Stream:
     def feed(self, samples: np.ndarray | Tensor) -> list[Event]:
         """Takes the next samples `[T]` (float, 16 kHz), does all the work they bring, and gives the events."""
         self.push(samples)
-        self._run()
-        return self.events()
+        return self._work()
+
+    def finalize(self, name: str = "") -> list[Event]:
+        """Ends the open segment here and now; the last event is `Finalized`."""
+        self.mark(name)
+        return self._work()
 
     def finish(self) -> list[Event]:
         """Ends the stream and gives its last events; the very last is `Done`."""
         self.end()
+        return self._work()
+
+    def _work(self) -> list[Event]:
         self._run()
+        if self.failure is not None:
+            raise self.failure
         return self.events()
 
     def push(self, samples: np.ndarray | Tensor) -> None:
@@ -105,6 +95,10 @@ class Stream:
             raise ValueError("the stream has ended; open another one")
         self._audio.append(as_samples(samples))
 
+    def mark(self, name: str) -> None:
+        """The open segment ends behind the samples pushed so far; `Finalized` with this name says when it has."""
+        self._marks.append((self._audio.end, name))
+
     def end(self) -> None:
         """No more samples will come."""
         self._ended = True
@@ -114,30 +108,53 @@ class Stream:
         events, self._events = self._events, []
         return events
 
+    @property
+    def taken_samples(self) -> int:
+        """Audio that was pushed."""
+        return self._audio.end
+
+    @property
+    def waiting_samples(self) -> int:
+        """Audio that was pushed and not yet looked at: what piles up when the machine is behind."""
+        if not self._segments:
+            return self._audio.end - self._listened
+        first = self._segments[0]
+        whole = first.hearing.ended or not self.options.partials
+        reached = first.hearing.samples if whole else first.hearing.heard * FRAME_SAMPLES
+        return self._audio.end - first.start_samples - reached
+
     def drop(self) -> None:
         """Gives everything back, whatever was being done."""
         while self._segments:
-            self._close_dictation(self._segments.popleft().dictation)
+            self._segments.popleft().close()
         self.done = True
+
+    def fail(self, error: Exception) -> None:
+        """Ends the stream for a fault of its own; its last event says so."""
+        self.failure = error
+        self._events.append(Error("internal", f"this stream broke and has ended ({type(error).__name__}: {error})"))
+        self.drop()
 
     # --- what the engine asks: voice, spans, extensions ---
 
-    def unheard(self) -> Tensor | None:
+    def unheard(self) -> tuple[Tensor, VoiceState] | None:
         """Audio for the voice detector, in whole chunks, the last one filled up; None while there is none to hear."""
         # Never more than the open segment has room for: so a full one is noticed before anything behind it is heard.
         room = 0 if self._full else self._endpointer.room_chunks()
-        end = min(self._audio.end, self._listened + room * CHUNK)
-        if not self._ended:
+        stop = self._marks[0][0] if self._marks else self._audio.end
+        end = min(stop, self._listened + room * CHUNK)
+        if not (self._ended or self._marks):
             end -= (end - self._listened) % CHUNK
         if end <= self._listened:
             return None
         audio = self._audio.slice(self._listened, end)
-        return pad(audio, (0, -len(audio) % CHUNK))
+        return pad(audio, (0, -len(audio) % CHUNK)), self.voice
 
     def hear_voice(self, probabilities: Tensor) -> None:
         """Takes the speech probability of each chunk `[n]`: opens, feeds and ends segments."""
+        stop = self._marks[0][0] if self._marks else self._audio.end
         for probability in probabilities.tolist():
-            at, self._listened = self._listened, min(self._listened + CHUNK, self._audio.end)
+            at, self._listened = self._listened, min(self._listened + CHUNK, stop)
             was_speaking = self._endpointer.speaking
             turned = self._endpointer.hear(probability)
             if was_speaking:
@@ -154,11 +171,9 @@ class Stream:
             self._full = True
         self._forget()
 
-    def span(self) -> Span | None:
-        """What to encode next."""
-        if self._ended and self._listened == self._audio.end and self._endpointer.speaking and not self._full:
-            self._endpointer.speaking = False
-            self._end_segment()
+    def due(self) -> Due | None:
+        """What the next update would be; None while there is no need of one."""
+        self._end_at_marks()
         self._collect()
         if not self._segments:
             return None
@@ -166,11 +181,17 @@ class Stream:
         waits_for_cut = self._full and segment is self._segments[-1]
         if not (segment.hearing.ended or waits_for_cut or self.options.partials):
             return None
-        span = segment.span(1 if waits_for_cut else max(1, round(self.options.step_ms / WINDOW_MS)))
-        if span is None and waits_for_cut and segment.idle:
+        frames = segment.due_frames(1 if waits_for_cut else max(1, round(self.options.step_ms / WINDOW_MS)))
+        if not frames and waits_for_cut and segment.idle:
             self._cut()
-            return segment.span(1)
-        return span
+            frames = segment.due_frames(1)
+        if not frames:
+            return None
+        return Due(frames, segment.hearing.new_frames, segment.hearing.ended, self.waiting_samples)
+
+    def span(self) -> Span:
+        """What to encode next, when it is due."""
+        return self._segments[0].span()
 
     def hear(self, heard: Heard) -> None:
         """Takes what was encoded."""
@@ -187,7 +208,7 @@ class Stream:
     # --- segments ---
 
     def _open_segment(self, start: int) -> None:
-        segment = Segment(self._model, self._open_dictation(), self._opened, start)
+        segment = Segment(self._model, self._open_dictation, self._opened, start)
         segment.hearing.feed(self._audio.slice(start, self._listened))
         self._segments.append(segment)
         self._opened += 1
@@ -207,14 +228,35 @@ class Stream:
         self._endpointer.begin((self._listened - cut) / SAMPLE_RATE)
         self._open_segment(cut)
 
+    def _end_at_marks(self) -> None:
+        """Ends the open segment where the client wished it, or the audio ends; not before a full one has been cut."""
+        while self._marks and self._listened == self._marks[0][0] and not self._full:
+            _, name = self._marks.popleft()
+            self._stop_speaking()
+            self._answers.append((self._opened, name))
+        if self._ended and self._listened == self._audio.end and not self._full:
+            self._stop_speaking()
+
+    def _stop_speaking(self) -> None:
+        if self._endpointer.speaking:
+            self._endpointer.stop()
+            self._end_segment()
+
+    def _answer(self) -> None:
+        """Says which wishes to end a segment are fulfilled."""
+        while self._answers and self._answers[0][0] <= self._opened - len(self._segments):
+            self._events.append(Finalized(self._answers.popleft()[1]))
+
     def _collect(self) -> None:
         """Takes the events of the first segment, and of the next ones once it is finished."""
+        self._answer()
         while self._segments:
             segment = self._segments[0]
             self._events += segment.take_events()
             if not segment.finished:
                 return
-            self._close_dictation(self._segments.popleft().dictation)
+            self._segments.popleft().close()
+            self._answer()
         if self._ended and self._listened == self._audio.end and not self.done:
             self._events.append(Done(round(self._audio.end / SAMPLE_RATE, 3)))
             self.done = True

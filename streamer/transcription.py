@@ -24,9 +24,9 @@ from model import AudioError, GraniteSpeech, GraniteStreamError
 from model.features import SAMPLE_RATE
 from streamer.engine import Engine
 from streamer.events import Event, Final
+from streamer.options import Options
 from streamer.pace import at_the_speed_of_speech
 from streamer.recordings import Recording, Samples, open_recording
-from streamer.stream import Options
 
 READ_SAMPLES = 4 * SAMPLE_RATE  # a block of the encoder: what a file is read by
 TURN_SAMPLES = SAMPLE_RATE // 10  # what live audio is read by: a final comes at most this late

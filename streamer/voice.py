@@ -129,8 +129,12 @@ class Endpointer:
             self.pause_ms += CHUNK_MS
         if self.pause_ms < self.pause_needed_ms():
             return False
-        self.speaking, self.speech_ms = False, 0.0
+        self.stop()
         return True
+
+    def stop(self) -> None:
+        """The open segment ends here, whoever wished it."""
+        self.speaking, self.speech_ms = False, 0.0
 
     def begin(self, seconds: float) -> None:
         """Opens a segment of which so much was heard: an onset with its pre-roll, or what lies behind a cut."""

@@ -18,8 +18,8 @@ import srt
 import webvtt
 
 from streamer.command import main, parse
+from streamer.options import Options
 from streamer.recordings import open_recording
-from streamer.stream import Options
 from tests.media import tone, write
 
 AUDIO = Path(__file__).parent / "audio"

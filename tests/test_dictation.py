@@ -3,9 +3,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.cache import KVCache
+from model.config import SpeechConfig
 from model.dictation import Dictation
 from model.granite import Prediction
 from model.guards import loop_length, token_limit
+from model.nano.network import hub_config
 from model.processor import Prompt
 from model.speech import Span
 
@@ -85,7 +88,8 @@ def test_committed_tokens_stand_though_greedy_decoding_disagrees(nano, embedding
 
 
 def scripted(limit, committed=0, tokens=()):
-    dictation = Dictation(0, Prompt([1], [2]), 0, lambda tokens: torch.zeros(len(tokens), 4))
+    cache = KVCache(SpeechConfig.parse(hub_config()).text, 8, torch.float32, torch.device("cpu"))
+    dictation = Dictation(cache, Prompt([1], [2]), 0, lambda tokens: torch.zeros(len(tokens), 4))
     dictation.tokens, dictation.committed = list(tokens), committed
     dictation.begin(torch.zeros(3, 4), 0, limit)
     return dictation

@@ -1,7 +1,7 @@
 import pytest
 
 from streamer import Engine, Options
-from streamer.events import Final
+from streamer.events import Done, Error, Final
 
 
 @pytest.fixture
@@ -60,3 +60,99 @@ def test_a_stream_that_is_done_is_forgotten(engine, spoken):
     stream.feed(spoken[0].samples)
     stream.finish()
     assert engine._streams == []
+
+
+def test_a_slot_of_the_cache_is_held_by_a_stream_only_while_it_works_on_a_segment(engine, spoken):
+    stream = engine.open()
+    for each in spoken[:3]:
+        stream.push(each.samples)
+    while engine.step():
+        assert len(engine._cache.lengths) == 1, "segments that wait their turn need no slot"
+    stream.finish()
+    assert engine._cache._free == [0]
+
+
+@pytest.mark.parametrize("method", ["unheard", "hear_voice", "due", "span", "hear", "extension", "read"])
+def test_a_stream_that_breaks_takes_no_other_with_it(engine, spoken, monkeypatch, method):
+    samples = spoken[1].samples
+    alone = engine.open()
+    expected = finals(alone.feed(samples) + alone.finish())
+
+    broken, other = engine.open(), engine.open()
+
+    def breaks(*_):
+        raise RuntimeError("a fault of its own")
+
+    monkeypatch.setattr(type(broken), method, only_for(broken, breaks, getattr(type(broken), method)))
+    for stream in (broken, other):
+        stream.push(samples)
+        stream.end()
+    engine.run()
+    events = broken.events()
+    assert isinstance(events[-1], Error)
+    assert "a fault of its own" in events[-1].message
+    assert finals(other.events()) == expected
+    assert engine._streams == []
+    assert sorted(engine._cache._free) == list(range(len(engine._cache.lengths)))
+
+
+def only_for(one, instead, method):
+    return lambda stream, *given: instead() if stream is one else method(stream, *given)
+
+
+def test_work_that_breaks_the_common_call_ends_only_whose_it_was(engine, spoken, monkeypatch):
+    streams = [engine.open() for _ in range(3)]
+    encode = type(engine.model).encode
+
+    def choosy(model, spans):
+        if any(span.start == 0 and bool((span.features == 77).all()) for span in spans):
+            raise RuntimeError("these features cannot be encoded")
+        return encode(model, spans)
+
+    monkeypatch.setattr(type(engine.model), "encode", choosy)
+    span = type(streams[0]).span
+
+    def poisoned(stream):
+        found = span(stream)
+        if stream is streams[1]:
+            found.features.fill_(77)
+        return found
+
+    monkeypatch.setattr(type(streams[0]), "span", poisoned)
+    for stream in streams:
+        stream.push(spoken[0].samples)
+        stream.end()
+    engine.run()
+    kinds = [type(stream.events()[-1]) for stream in streams]
+    assert kinds == [Done, Error, Done]
+
+
+def test_whoever_breaks_on_its_own_thread_is_told_by_an_exception(engine, spoken, monkeypatch):
+    stream = engine.open()
+    monkeypatch.setattr(stream._endpointer.__class__, "hear", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        stream.feed(spoken[0].samples)
+
+
+def test_a_short_step_serves_finals_first_and_then_whoever_waits_longest(engine, spoken):
+    ending, long, short = (engine.open(Options(step_ms=300)) for _ in range(3))
+    ending.push(spoken[0].samples[:24_000])
+    long.push(spoken[1].samples[:40_000])
+    short.push(spoken[2].samples[:24_000])
+    ending.end()
+    order = []
+    while work := engine.step(most_frames=1):
+        assert len(work.updates) <= 1
+        order += work.updates
+    assert [due.final for due in order] == sorted((due.final for due in order), reverse=True)
+    waited = [due.waiting_samples for due in order if not due.final]
+    assert waited == sorted(waited, reverse=True)
+    assert len(waited) >= 2
+
+
+def test_audio_that_waits_is_counted_until_it_is_looked_at(engine, spoken):
+    stream = engine.open()
+    stream.push(spoken[0].samples[:32_000])
+    assert stream.waiting_samples == 32_000
+    engine.run()
+    assert stream.waiting_samples < 16_000

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from streamer import Engine, Options
 from streamer.commit import Policy
-from streamer.events import Done, Final, Partial, SpeechStarted
+from streamer.events import Done, Final, Finalized, Partial, SpeechStarted
 
 CUTS = [1, 159, 160, 161, 1600, 7919]
 MOMENTS = 300  # single samples fed before larger pieces take over: the point is made, and time is not for free
@@ -124,6 +124,47 @@ def test_somebody_who_never_pauses_is_cut_between_words(engine, spoken):
         assert final.end - final.start <= 6.6
     for before, after in pairwise(finals):
         assert after.start <= before.end + 0.05, "audio between two segments was lost"
+
+
+def test_a_client_may_end_a_segment_itself(engine, nano, spoken):
+    samples = spoken[1].samples
+    middle = len(samples) // 2
+    stream = engine.open()
+    first = stream.feed(samples[:middle])
+    assert not of(Final, first)
+    first += stream.finalize("here")
+    assert first[-1] == Finalized("here")
+    assert isinstance(first[-2], Final)
+    assert first[-2].end == round(middle / 16_000, 3)
+    rest = stream.feed(samples[middle:]) + stream.finish()
+    assert_contract([event for event in first + rest if not isinstance(event, Finalized)])
+    assert of(Final, rest)[0].start >= first[-2].end - 0.3
+
+
+def test_finalize_without_speech_is_answered_at_once(engine):
+    stream = engine.open()
+    assert stream.finalize("a") == [Finalized("a")]
+    stream.feed(torch.zeros(100))
+    assert stream.finalize("b") == [Finalized("b")]
+    assert stream.feed(torch.zeros(16_000)) == []
+    assert stream.finish() == [Done(round(16_100 / 16_000, 3))]
+
+
+def test_finalize_is_answered_behind_the_finals_that_lie_before_it(engine, spoken):
+    stream = engine.open()
+    for name, each in zip("abc", spoken, strict=False):
+        stream.push(each.samples)
+        stream.mark(name)
+    stream.end()
+    engine.run()
+    kinds = [
+        event.id if isinstance(event, Finalized) else "."
+        for event in stream.events()
+        if type(event) in (Final, Finalized)
+    ]
+    assert "".join(kinds).replace(".", "") == "abc"
+    assert kinds[0] == "."
+    assert kinds.index("b") > kinds.index("a") + 1
 
 
 def noise(seconds):

@@ -23,8 +23,9 @@ from model.features import SAMPLE_RATE
 from model.speech import GraniteSpeech
 from streamer.engine import Engine
 from streamer.events import Event, Final, Partial
+from streamer.options import Options
 from streamer.recordings import open_recording
-from streamer.stream import Options, Stream
+from streamer.stream import Stream
 
 AUDIO = Path(__file__).parent.parent / "audio"
 FEED_SAMPLES = SAMPLE_RATE // 10  # what live audio arrives in: 100 ms

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from streamer.engine import Engine
-from streamer.stream import Options
+from streamer.options import Options
 from tests.benchmarks.common import SAMPLE_RATE, Captions, Clock, Settings, phrases
 from tests.benchmarks.report import save, table
 from tests.benchmarks.stages import Stages

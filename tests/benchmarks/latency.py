@@ -19,11 +19,11 @@ import torch
 from torch import Tensor
 
 from model.alignment import align
+from model.features import FRAME_SECONDS
 from model.speech import GraniteSpeech, Span
 from streamer.engine import Engine
 from streamer.events import Final, Partial
-from streamer.hearing import FRAME_SECONDS
-from streamer.stream import Options
+from streamer.options import Options
 from tests.benchmarks.common import SAMPLE_RATE, Settings, feeds, quantile, recordings, texts
 from tests.benchmarks.delays import Delays, Spoken, add
 from tests.benchmarks.report import save, table

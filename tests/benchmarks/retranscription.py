@@ -11,7 +11,7 @@ ratio: theirs / ours, all recordings together, same weights, one run. It grows w
 from __future__ import annotations
 
 from streamer.engine import Engine
-from streamer.stream import Options
+from streamer.options import Options
 from tests.benchmarks.common import Settings, cpu_seconds, cut_out, recordings, streamed, unbroken
 from tests.benchmarks.reference import Reference
 from tests.benchmarks.report import save, table

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from streamer.engine import Engine
-from streamer.stream import Options
+from streamer.options import Options
 from tests.benchmarks.common import SAMPLE_RATE, Clock, Settings, streamed
 from tests.benchmarks.report import save, table
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from streamer.engine import Engine
-from streamer.stream import Options
+from streamer.options import Options
 from tests.benchmarks.common import Settings, cpu_seconds, cut_out, median, recordings, streamed
 from tests.benchmarks.report import save, table
 from tests.benchmarks.stages import FRAMES_A_SECOND, Stages

@@ -1,0 +1,37 @@
+"""What a speaker will cost on this machine, guessed before anybody speaks. Also the warm-up: first calls are slow."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from model.granite import Extension
+from model.speech import GraniteSpeech, Span
+from streamer.load import LONGEST_STEP_SECONDS
+
+STREAMS = 4  # at once: what is shared between them is part of the cost
+FRAMES = 90  # of an update: 1.2 s of new audio and what is encoded again
+AUDIO = 48  # embeddings read anew, with the instruction
+TOKENS = 4  # decoded one by one
+WITH_FINAL = 2.0  # a final encodes everything once more
+SPEAKING = 0.7  # of the time
+
+
+def share_of_a_speaker(model: GraniteSpeech) -> float:
+    """The share of a thread's time that one stream will need at least; a rough guess, measured on noise."""
+    _update(model)
+    began = time.perf_counter()
+    _update(model)
+    return SPEAKING * WITH_FINAL * (time.perf_counter() - began) / STREAMS / LONGEST_STEP_SECONDS
+
+
+def _update(model: GraniteSpeech) -> None:
+    cache = model.cache(AUDIO + TOKENS)
+    slots = [cache.acquire() for _ in range(STREAMS)]
+    model.encode([Span(torch.randn(FRAMES, model.config.encoder.input_dim)) for _ in slots])
+    width = model.config.text.hidden_size
+    lengths = [AUDIO, *[1] * TOKENS]
+    for turn, length in enumerate(lengths):
+        inputs = torch.zeros(length, width, dtype=model.dtype, device=model.device)
+        model.extend([Extension(slot, sum(lengths[:turn]), inputs) for slot in slots], cache)

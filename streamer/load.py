@@ -1,0 +1,95 @@
+"""How much of the machine its streams need, and whether one more would be too much. Knows no thread and no clock.
+
+A machine that is behind makes longer updates, so it can be fully busy and still carry more speakers. What cannot be
+made less is one update in `LONGEST_STEP_SECONDS` for everyone who speaks, and every final: that share is what counts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from model.features import FRAME_SECONDS
+from streamer.stream import Due
+
+LONGEST_STEP_SECONDS = 1.2  # of new audio in an update; where they grow longer, captions are no longer live
+MEMORY_SECONDS = 15.0  # time constant of all that is measured here: a few segments
+MOST = 0.85  # share of the time that may be promised; the rest is for moments when many end at once
+GUESS_SECONDS = 20.0  # of one stream's life that count as much as the guess made before anything was measured
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Figures of the moment."""
+
+    streams: int
+    busy: float  # share of the thread's time, 0 to 1
+    needed: float  # share that the streams need at least
+    update_seconds: float  # of new audio in an update, on average
+    waiting_seconds: float  # of audio that nobody has looked at, all streams together
+
+
+class LoadMeter:
+    """Sums that fade away: each is worth what happened within about the last `MEMORY_SECONDS`."""
+
+    def __init__(self, guess: float, now: float) -> None:
+        """Starts with a guess of the share of the thread's time that one stream needs."""
+        self._guess, self._now = guess, now
+        self._streams = 0
+        self._elapsed = self._stream_seconds = self._busy_seconds = 0.0
+        self._final_frames = self._partial_frames = 0.0
+        self._updates = self._update_seconds = 0.0
+
+    def pass_time(self, now: float, streams: int) -> None:
+        """Time has gone by with so many streams open."""
+        passed = max(0.0, now - self._now)
+        self._now, self._streams = now, streams
+        fading = math.exp(-passed / MEMORY_SECONDS)
+        self._elapsed = self._elapsed * fading + passed
+        self._stream_seconds = self._stream_seconds * fading + passed * streams
+        self._busy_seconds *= fading
+        self._final_frames *= fading
+        self._partial_frames *= fading
+        self._updates *= fading
+        self._update_seconds *= fading
+
+    def add(self, busy_seconds: float, updates: Iterable[Due]) -> None:
+        """A step took so long and made these updates."""
+        self._busy_seconds += busy_seconds
+        for update in updates:
+            if update.final:
+                self._final_frames += update.frames
+            else:
+                self._partial_frames += update.frames
+                self._updates += 1
+                self._update_seconds += update.new_frames * FRAME_SECONDS
+
+    @property
+    def busy(self) -> float:
+        """Share of the time, 0 to 1."""
+        return min(1.0, self._busy_seconds / self._elapsed) if self._elapsed else 0.0
+
+    @property
+    def update_seconds(self) -> float:
+        """Of new audio in an update, on average; 0 if there was none."""
+        return self._update_seconds / self._updates if self._updates else 0.0
+
+    def load(self, streams: int, waiting_seconds: float) -> Load:
+        """The figures together."""
+        return Load(streams, self.busy, streams * self._share_of_one(), self.update_seconds, waiting_seconds)
+
+    def refusal(self) -> str | None:
+        """Why one more stream would be too much; None if it is welcome."""
+        if (self._streams + 1) * self._share_of_one() <= MOST:
+            return None
+        carried = max(self._streams, int(MOST / self._share_of_one()))
+        return f"this machine carries about {carried} such streams with this model, and has {self._streams}"
+
+    def _share_of_one(self) -> float:
+        frames = self._final_frames + self._partial_frames
+        # an update costs nearly the same however much new audio it brings, so longer ones save almost all of the others
+        kept = min(1.0, self.update_seconds / LONGEST_STEP_SECONDS)
+        spared = (1 - kept) * self._partial_frames / frames if frames else 0.0
+        measured = self._busy_seconds * (1 - spared)
+        return (self._guess * GUESS_SECONDS + measured) / (GUESS_SECONDS + self._stream_seconds)

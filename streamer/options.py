@@ -1,0 +1,47 @@
+"""What a client may choose for its stream. Light: clients and sockets read it without loading the network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+WITH_KEYWORDS = "transcribe the speech to text."  # the instruction that IBM's cards show with keywords
+MOST_PROMPT_CHARACTERS = 1000  # they are read anew at every update, and share the cache with the audio
+LONGEST_SEGMENT_SECONDS = 30.0  # what the model was trained on, and what a slot of the cache holds
+BOUNDS: dict[str, tuple[float, float]] = {
+    "step_ms": (1, 10_000),
+    "endpoint_ms": (64, 3_000),
+    "max_segment_seconds": (5, LONGEST_SEGMENT_SECONDS),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Of one stream; they hold for all of it."""
+
+    step_ms: int = 300  # of new audio between two updates; rounded to whole windows of 300 ms
+    endpoint_ms: int = 600  # of silence that end a segment
+    max_segment_seconds: float = LONGEST_SEGMENT_SECONDS
+    instruction: str | None = None  # what the model is asked to do; None: to transcribe
+    partials: bool = True  # False: finals only, at the cost of one offline pass
+
+    def __post_init__(self) -> None:
+        """Refuses values that make no sense.
+
+        Raises:
+            ValueError: names the value and its bounds.
+        """
+        for name, (low, high) in BOUNDS.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"{name} is {value}; it must lie between {low} and {high}")
+        if self.instruction is not None and len(self.instruction) > MOST_PROMPT_CHARACTERS:
+            count = len(self.instruction)
+            raise ValueError(f"prompt and keywords have {count} characters; at most {MOST_PROMPT_CHARACTERS} fit")
+
+
+def instruct(prompt: str | None, keywords: Sequence[str] = ()) -> str | None:
+    """A prompt and the words that the model should expect, as one instruction; None if neither is given."""
+    if not keywords:
+        return prompt
+    return f"{prompt or WITH_KEYWORDS} Keywords: {', '.join(keywords)}"

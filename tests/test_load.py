@@ -1,0 +1,63 @@
+import pytest
+
+from streamer.load import LONGEST_STEP_SECONDS, MEMORY_SECONDS, MOST, LoadMeter
+from streamer.stream import Due
+
+PARTIAL, FINAL = Due(60, 30, False, 0), Due(300, 0, True, 0)  # the partial brings 600 ms
+
+
+def run(meter, seconds, streams, busy, updates):
+    """So many seconds with so many streams, in each of which the thread worked so long for these updates."""
+    start = meter._now
+    for second in range(seconds):
+        meter.pass_time(start + second + 1, streams)
+        meter.add(busy, updates)
+
+
+def test_before_anything_is_measured_the_guess_counts():
+    meter = LoadMeter(guess=0.2, now=0.0)
+    for streams in range(4):
+        meter.pass_time(0.0, streams)
+        assert meter.refusal() is None
+    meter.pass_time(0.0, 4)
+    assert "carries about 4" in meter.refusal()
+
+
+def test_what_is_measured_takes_the_place_of_the_guess():
+    meter = LoadMeter(guess=0.2, now=0.0)
+    run(meter, 100, 10, 0.3, [FINAL] * 3)
+    assert meter.refusal() is None
+    assert meter.busy == pytest.approx(0.3, rel=0.1)
+    assert meter.load(10, 0.0).needed < 0.5
+
+
+def test_a_machine_that_is_busy_with_short_updates_can_carry_more():
+    updates = [PARTIAL] * 10
+    meter = LoadMeter(guess=0.05, now=0.0)
+    run(meter, 100, 10, 1.0, updates)
+    assert meter.busy == pytest.approx(1.0)
+    assert meter.update_seconds == pytest.approx(0.6)
+    assert meter.refusal() is None
+    assert meter.load(10, 0.0).needed == pytest.approx(0.6 / LONGEST_STEP_SECONDS, rel=0.2)
+
+
+def test_a_machine_that_is_busy_with_the_longest_updates_refuses():
+    meter = LoadMeter(guess=0.01, now=0.0)
+    run(meter, 100, 10, 1.0, [Due(90, 60, False, 0)] * 5)
+    assert "has 10" in meter.refusal()
+
+
+def test_finals_cannot_be_made_fewer():
+    meter = LoadMeter(guess=0.01, now=0.0)
+    run(meter, 100, 10, 1.0, [FINAL] * 3)
+    assert meter.refusal() is not None
+
+
+def test_the_past_fades():
+    meter = LoadMeter(guess=0.01, now=0.0)
+    run(meter, 60, 10, 1.0, [FINAL])
+    assert meter.refusal() is not None
+    meter.pass_time(meter._now + 10 * MEMORY_SECONDS, 0)
+    assert meter.busy < 0.01
+    assert meter.refusal() is None
+    assert MOST < 1

@@ -1,0 +1,146 @@
+import asyncio
+
+import numpy as np
+import pytest
+
+from streamer import Engine, Options
+from streamer.events import Done, Error, Final, Finalized
+from streamer.worker import Worker
+
+PATIENCE_SECONDS = 60
+
+
+class Listener:
+    """Keeps what it is told, and says when it was the last."""
+
+    def __init__(self):
+        self.events, self.over = [], asyncio.Event()
+
+    def __call__(self, events):
+        self.events += events
+        if isinstance(events[-1], Done | Error):
+            self.over.set()
+
+    async def texts(self):
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await self.over.wait()
+        return [event.text for event in self.events if isinstance(event, Final)]
+
+
+@pytest.fixture
+async def worker(nano):
+    async with Worker(Engine(nano)) as worker:
+        yield worker
+
+
+async def play(worker, samples, chunk=4800):
+    listener = Listener()
+    feed = worker.open(Options(step_ms=600), listener)
+    for at in range(0, len(samples), chunk):
+        await feed.room()
+        feed.push(samples[at : at + chunk])
+        await asyncio.sleep(0)
+    feed.end()
+    return await listener.texts()
+
+
+async def test_several_speakers_get_each_their_own_words(worker, nano, spoken):
+    engine = Engine(nano)
+    voices = [each.samples.numpy() for each in spoken[:4]]
+    expected = []
+    for samples in voices:
+        stream = engine.open(Options(step_ms=600))
+        events = [event for at in range(0, len(samples), 4800) for event in stream.feed(samples[at : at + 4800])]
+        expected.append([event.text for event in events + stream.finish() if isinstance(event, Final)])
+    texts = await asyncio.gather(*(play(worker, samples) for samples in voices))
+    assert [len(each) for each in texts] == [len(each) for each in expected]
+    assert all(any(each) for each in texts)
+    assert worker.audio_seconds == pytest.approx(sum(map(len, voices)) / 16_000)
+    assert worker.load.streams == 0
+
+
+async def test_finals_do_not_depend_on_who_else_is_there(worker, spoken):
+    samples = spoken[2].samples.numpy()
+    options = Options(partials=False)
+
+    async def final_texts():
+        listener = Listener()
+        feed = worker.open(options, listener)
+        feed.push(samples)
+        feed.end()
+        return await listener.texts()
+
+    alone = await final_texts()
+    together = await asyncio.gather(*(final_texts() for _ in range(6)))
+    assert together == [alone] * 6
+
+
+async def test_a_full_stream_waits_for_room(worker, spoken):
+    listener = Listener()
+    feed = worker.open(Options(), listener)
+    feed.push(np.zeros(11 * 16_000, np.float32))
+    assert feed.waiting_seconds == 11
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(feed.room(), 0)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await feed.room()
+    assert feed.waiting_seconds < 10
+    feed.end()
+    assert await listener.texts() == []
+
+
+async def test_finalize_is_answered_while_the_stream_goes_on(worker, spoken):
+    listener = Listener()
+    feed = worker.open(Options(), listener)
+    feed.push(spoken[0].samples.numpy())
+    feed.finalize("now")
+    feed.push(spoken[1].samples.numpy())
+    feed.end()
+    texts = await listener.texts()
+    assert len(texts) >= 2
+    assert Finalized("now") in listener.events
+
+
+async def test_a_dropped_stream_says_nothing_more(worker, spoken):
+    listener = Listener()
+    feed = worker.open(Options(), listener)
+    feed.push(spoken[0].samples.numpy())
+    feed.drop()
+    assert await play(worker, spoken[1].samples.numpy())
+    assert listener.events == []
+    assert worker.load.streams == 0
+
+
+async def test_a_stream_that_breaks_says_so_and_the_others_go_on(worker, spoken):
+    listener = Listener()
+    feed = worker.open(Options(), listener)
+    other = asyncio.create_task(play(worker, spoken[1].samples.numpy()))
+    feed.push(np.zeros((2, 8), np.float32))
+    await listener.texts()
+    assert isinstance(listener.events[-1], Error)
+    assert await other
+
+
+async def test_when_the_thread_dies_everybody_is_told(worker, spoken, monkeypatch):
+    monkeypatch.setattr(Engine, "step", lambda *_: 1 / 0)
+    listener = Listener()
+    worker.open(Options(), listener)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        assert isinstance(await worker.lost, ZeroDivisionError)
+    assert await listener.texts() == []
+    assert isinstance(listener.events[-1], Error)
+
+
+async def test_an_idle_worker_sleeps(worker, monkeypatch):
+    steps = []
+    step = Engine.step
+    monkeypatch.setattr(Engine, "step", lambda *given: steps.append(1) or step(*given))
+    listener = Listener()
+    feed = worker.open(Options(), listener)
+    feed.push(np.zeros(16_000, np.float32))
+    feed.finalize("heard")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not listener.events:  # noqa: ASYNC110  # nothing else tells
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.2)
+    assert 0 < len(steps) < 10

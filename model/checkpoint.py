@@ -1,21 +1,23 @@
-"""Checkpoint files to weights: one file or shards, key styles of transformers 4 and 5, nothing missing or left over."""
+"""Checkpoint files to weights: straight into the type and the place they are wanted in, nothing missing or left over.
+
+Weights that are stored in the type that is wanted stay mapped from their file on a CPU: the system reads them when they
+are first used, and they are no copy. Others are converted a few at a time, and the files they come from are let go of
+in between, so that never much more than the weights themselves is in memory.
+"""
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from model.errors import CheckpointError
+from model.files import NANO, naming_faults, shards
+from model.hub import Repository
 
-NANO = Path(__file__).parent / "nano"
-WANTED = ["*.json", "*.jinja", "*.safetensors"]  # of a repository on the hub
-SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 HEAD, EMBEDDING = "language_model.lm_head.weight", "language_model.model.embed_tokens.weight"
 IGNORED = (
     ".num_batches_tracked",
@@ -23,6 +25,7 @@ IGNORED = (
     ".rotary_emb.inv_freq",
 )  # counters and tables, not weights
 SHOWN = 5  # wrong tensors that an error names before it only counts them
+MAPPED_BYTES = 1 << 24  # of a file, before it is let go of: little beside any weights, and a tensor is seldom larger
 
 
 def locate(model: str | Path) -> Path:
@@ -35,19 +38,12 @@ def locate(model: str | Path) -> Path:
         return NANO
     if Path(model).is_dir():
         return Path(model)
-    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", str(model)):
+    repository = Repository.parse(str(model))
+    if repository is None:
         raise CheckpointError(
             f"there is no model {model}: pass nano, a checkpoint's directory, or OWNER/NAME on the hub"
         )
-    from huggingface_hub import errors, snapshot_download  # late: it takes longer to load than nano
-
-    try:
-        return Path(snapshot_download(str(model), allow_patterns=WANTED))
-    except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise CheckpointError(
-            f"cannot fetch {model} from the hub ({reason}); check its name and the network, or pass a directory"
-        ) from None
+    return repository.fetch()
 
 
 def canonical(key: str) -> str:
@@ -57,43 +53,27 @@ def canonical(key: str) -> str:
     """
     if key == "lm_head.weight":
         return HEAD
-    key = key.removeprefix("model.")
+    key = key.removeprefix("base_model.model.")  # stands before an adapter's keys, or does not
+    key = key.removeprefix("model.").replace("encoder.rnn_tr.", "encoder.layers.")  # 3.2-8b's name
     if key.startswith("language_model.") and not key.startswith(("language_model.model.", "language_model.lm_head.")):
         return "language_model.model." + key.removeprefix("language_model.")
     return key
 
 
-def shards(directory: Path) -> list[Path]:
-    """The files that hold the weights. An index decides where there is one: directories may carry orphan shards.
-
-    Raises:
-        CheckpointError: there are no weights, the index cannot be read, or a shard it names is missing.
-    """
-    if (directory / INDEX).exists():
-        try:
-            names = sorted(set(json.loads((directory / INDEX).read_text())["weight_map"].values()))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CheckpointError(f"cannot read {directory / INDEX}: {error!r}") from None
-    else:
-        names = [SINGLE]
-    missing = [name for name in names if not (directory / name).is_file()]
-    if missing:
-        raise CheckpointError(f"{directory} lacks {', '.join(missing)}: download the checkpoint again")
-    return [directory / name for name in names]
-
-
 def tensors(paths: list[Path]) -> Iterator[tuple[str, Tensor]]:
     """Canonical name and tensor (mapped from the file, not yet read) of everything stored."""
     for path in paths:
-        try:
+        with naming_faults(path):
             with safe_open(path, framework="pt") as file:
-                for key in file.keys():  # noqa: SIM118 - the file is no mapping
-                    if not key.endswith(IGNORED):
-                        yield canonical(key), file.get_tensor(key)
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(
-                f"cannot read {path}: {error}; the download may be cut short, fetch it again"
-            ) from None
+                keys = [key for key in file.keys() if not key.endswith(IGNORED)]  # noqa: SIM118 - the file is no mapping
+            while keys:
+                mapped = 0
+                with safe_open(path, framework="pt") as file:
+                    while keys and mapped < MAPPED_BYTES:
+                        tensor = file.get_tensor(keys[0])
+                        mapped += tensor.nbytes
+                        yield canonical(keys.pop(0)), tensor
+                        del tensor
 
 
 def load_weights(module: nn.Module, directory: Path, dtype: torch.dtype, device: torch.device) -> None:
@@ -115,6 +95,7 @@ def load_weights(module: nn.Module, directory: Path, dtype: torch.dtype, device:
             wrong.append(f"{name} is {tensor.dtype}, should be floating point")
         else:
             found[name] = tensor.to(device, dtype)
+        del tensor  # or its file stays mapped
     wrong += [
         f"missing {name}" for name in wanted if name not in found and name not in tied and not _named(wrong, name)
     ]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
 from model.errors import CheckpointError
+from model.lora import CONFIG as ADAPTER
+from model.lora import LoraConfig
 
 
 class _FromJson:
@@ -87,6 +89,7 @@ class TextConfig(_FromJson):
     hidden_act: str = "silu"
     attention_bias: bool = False
     mlp_bias: bool = False
+    lora: LoraConfig | None = None  # from a file of its own
 
     @property
     def head_dim(self) -> int:
@@ -106,6 +109,7 @@ class SpeechConfig(_FromJson):
     downsample_rate: int = 5  # frames for each embedding
     has_lora_adapter: bool = False
     ctc_labels: tuple[str, ...] = ()  # characters of the CTC head from label 0 (blank) on; empty: Latin-1
+    plus: bool = False  # the variant that may write speakers and times, and is asked in a way of its own
 
     @property
     def window_embeddings(self) -> int:
@@ -114,10 +118,23 @@ class SpeechConfig(_FromJson):
 
     @classmethod
     def read(cls, directory: Path) -> SpeechConfig:
-        """Reads `config.json` of a checkpoint directory.
+        """Reads `config.json` of a checkpoint directory, and what its adapter is where it has one.
 
         Raises:
-            CheckpointError: the file is missing, is not JSON, or is not a Granite Speech configuration.
+            CheckpointError: a file is missing, is not JSON, or asks for what is not a Granite Speech model.
+        """
+        config = cls.read_alone(directory)
+        # the reference takes an adapter that lies there whatever config.json says; that one is promised is no less
+        if config.has_lora_adapter or (directory / ADAPTER).exists():
+            return replace(config, text=replace(config.text, lora=LoraConfig.read(directory)))
+        return config
+
+    @classmethod
+    def read_alone(cls, directory: Path) -> SpeechConfig:
+        """Reads `config.json` and nothing else: what a download needs to know before it is complete.
+
+        Raises:
+            CheckpointError: a file is missing, is not JSON, or asks for what is not a Granite Speech model.
         """
         path = directory / "config.json"
         try:
@@ -136,7 +153,8 @@ class SpeechConfig(_FromJson):
         kind = values.get("model_type")
         if kind not in ("granite_speech", "granite_speech_plus"):
             raise CheckpointError(
-                f"config.json describes a {kind!r} model; granite-stream runs granite_speech and granite_speech_plus"
+                f"config.json describes a {kind!r} model{_unlike(str(kind))}; "
+                "granite-stream runs granite_speech and granite_speech_plus: granite-stream models lists them"
             )
         encoder = dict(values.get("encoder_config") or {})
         encoder["cat_hidden_layers"] = tuple(encoder.get("cat_hidden_layers") or ())
@@ -153,6 +171,7 @@ class SpeechConfig(_FromJson):
             {
                 **values,
                 "audio_token_index": values.get("audio_token_index", values.get("audio_token_id", 49155)),
+                "plus": kind == "granite_speech_plus",
             },
             encoder=EncoderConfig.from_json(encoder),
             projector=ProjectorConfig.from_json(values.get("projector_config") or {}),
@@ -188,3 +207,14 @@ class SpeechConfig(_FromJson):
         found = [name for name, is_wrong in wrong.items() if is_wrong]
         if found:
             raise CheckpointError("config.json asks for what granite-stream does not run: " + "; ".join(found))
+
+
+def _unlike(kind: str) -> str:
+    """What a relative of Granite Speech is, said where it is refused."""
+    if not kind.startswith("granite_speech"):
+        return ""
+    if "ctc" in kind or kind.startswith("granite_speech5"):
+        return ", an encoder that writes by its CTC head alone, which is not supported yet"
+    if "nar" in kind or "nle" in kind:
+        return ", which writes all its words at once (non-autoregressive) and is not supported yet"
+    return ", which is not supported yet"

@@ -70,9 +70,10 @@ class Dictation:
             start, pieces = len(self._prefix) + kept, []
         else:
             start, pieces = 0, [self._embed(self._prefix)]
-        self._draft, self._written, self._values = [*self.tokens, *tail], [], []
+        self._limit = max(limit, self.committed)
+        self._draft, self._written, self._values = [*self.tokens, *tail][: self._limit], [], []
         pieces += [embeddings[kept:], self._embed(self._suffix + self._draft)]
-        self._audio, self._limit = len(embeddings), max(limit, self.committed)
+        self._audio = len(embeddings)
         self._next = Extension(self.slot, start, torch.cat(pieces), predictions=1 + len(self._draft))
         self.writing = True
 

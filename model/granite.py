@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from model.cache import KVCache, Rows
 from model.config import TextConfig
+from model.projection import Projection, Switch
 
 
 @dataclass(slots=True)
@@ -25,6 +26,7 @@ class Extension:
     start: int  # rewind to this length first
     inputs: Tensor  # [T, width] embeddings of tokens or of audio, unscaled
     predictions: int = 1  # how many of the last positions to predict after
+    audio: bool = True  # the slot's prompt holds audio: a LoRA adapter, where the checkpoint has one, is on
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +53,14 @@ class Granite(nn.Module):
         weight = self.model.embed_tokens.weight
         return F.embedding(torch.as_tensor(tokens, dtype=torch.long, device=weight.device), weight)
 
-    def forward(self, inputs: Tensor, lengths: Sequence[int]) -> Tensor:
+    def forward(self, inputs: Tensor, lengths: Sequence[int], audio: bool = True) -> Tensor:
         """Logits `[N, vocabulary]` for packed sequences `[N, width]` of these lengths, without a cache: for training.
 
         They are divided by `logits_scaling`, which the reference's speech model forgets (its plain Granite does not).
         """
         cache = KVCache(self.config, max(lengths), inputs.dtype, inputs.device)
-        return self.logits(self._hidden(inputs, cache, [cache.acquire() for _ in lengths], lengths))
+        slots = [cache.acquire() for _ in lengths]
+        return self.logits(self._hidden(inputs, cache, slots, lengths, [audio] * len(slots)))
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden states `[N, width]` to logits `[N, vocabulary]`."""
@@ -71,7 +74,8 @@ class Granite(nn.Module):
             cache.rewind(each.slot, each.start)
         slots = [each.slot for each in extensions]
         counts = [len(each.inputs) for each in extensions]
-        hidden = self._hidden(torch.cat([each.inputs for each in extensions]), cache, slots, counts)
+        audio = [each.audio for each in extensions]
+        hidden = self._hidden(torch.cat([each.inputs for each in extensions]), cache, slots, counts, audio)
         cache.advance(slots, counts)
         ends = torch.tensor(counts).cumsum(0).tolist()
         asked = [
@@ -88,9 +92,23 @@ class Granite(nn.Module):
             at += each.predictions
         return result
 
-    def _hidden(self, inputs: Tensor, cache: KVCache, slots: Sequence[int], counts: Sequence[int]) -> Tensor:
+    def _hidden(
+        self, inputs: Tensor, cache: KVCache, slots: Sequence[int], counts: Sequence[int], audio: Sequence[bool]
+    ) -> Tensor:
         rows = cache.plan(slots, counts)
-        return self.model(inputs * self.config.embedding_multiplier, cache, rows, Reading.of(rows, counts))
+        adapted = switch(audio, counts, inputs) if self.config.lora else False
+        return self.model(inputs * self.config.embedding_multiplier, cache, rows, Reading.of(rows, counts), adapted)
+
+
+def switch(audio: Sequence[bool], counts: Sequence[int], inputs: Tensor) -> Switch:
+    """Where an adapter is on: at the positions of slots whose prompt holds audio, `counts[i]` for slot i.
+
+    Nearly always all of them are alike, and then nothing has to be masked.
+    """
+    if all(audio) or not any(audio):
+        return all(audio)
+    on = torch.tensor(audio, dtype=inputs.dtype, device=inputs.device)
+    return on.repeat_interleave(torch.tensor(counts, device=inputs.device))[:, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +152,7 @@ class Decoder(nn.Module):
         pair = torch.arange(0, config.head_dim, 2, device="cpu")  # computed, not loaded: real even on the meta device
         self.frequencies = config.rope_theta ** -(pair / config.head_dim)  # [head_dim / 2] radians a position
 
-    def forward(self, inputs: Tensor, cache: KVCache, rows: Rows, reading: Reading) -> Tensor:
+    def forward(self, inputs: Tensor, cache: KVCache, rows: Rows, reading: Reading, adapted: Switch) -> Tensor:
         """Packed inputs `[N, width]` to hidden states `[N, width]`; the cache is written, not yet advanced."""
         # angles in float32 whatever the weights are: bfloat16 cannot tell position 257 from 258
         angles = rows.position[:, None].float() * self.frequencies.to(inputs.device)
@@ -142,7 +160,7 @@ class Decoder(nn.Module):
         rotation = torch.cat([cos, cos], dim=-1)[:, None], torch.cat([-sin, sin], dim=-1)[:, None]  # [N, 1, head_dim]
         hidden = inputs
         for layer in self.layers:
-            hidden = layer(hidden, rotation, cache, rows, reading)
+            hidden = layer(hidden, rotation, cache, rows, reading, adapted)
         return self.norm(hidden)
 
 
@@ -158,10 +176,16 @@ class DecoderLayer(nn.Module):
         self.mlp = GatedFeedForward(config)
 
     def forward(
-        self, hidden: Tensor, rotation: tuple[Tensor, Tensor], cache: KVCache, rows: Rows, reading: Reading
+        self,
+        hidden: Tensor,
+        rotation: tuple[Tensor, Tensor],
+        cache: KVCache,
+        rows: Rows,
+        reading: Reading,
+        adapted: Switch,
     ) -> Tensor:
         """Packed hidden states `[N, width]` to the same."""
-        attended = self.self_attn(self.input_layernorm(hidden), rotation, cache, rows, reading)
+        attended = self.self_attn(self.input_layernorm(hidden), rotation, cache, rows, reading, adapted)
         hidden = hidden + attended * self.residual_multiplier
         return hidden + self.mlp(self.post_attention_layernorm(hidden)) * self.residual_multiplier
 
@@ -174,20 +198,27 @@ class CachedAttention(nn.Module):
         self.index, self.scale = index, config.attention_multiplier
         self.kv_heads, self.head_dim = config.num_key_value_heads, config.head_dim
         self.group = config.num_attention_heads // config.num_key_value_heads  # query heads that share a key head
-        kv_width = config.num_key_value_heads * config.head_dim
-        self.q_proj = nn.Linear(config.hidden_size, config.num_attention_heads * config.head_dim, bias=False)
-        self.k_proj = nn.Linear(config.hidden_size, kv_width, bias=False)
-        self.v_proj = nn.Linear(config.hidden_size, kv_width, bias=False)
-        self.o_proj = nn.Linear(config.num_attention_heads * config.head_dim, config.hidden_size, bias=False)
+        width, lora = config.hidden_size, config.lora
+        inner, kv_width = config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim
+        self.q_proj = Projection("q_proj", width, inner, lora)
+        self.k_proj = Projection("k_proj", width, kv_width, lora)
+        self.v_proj = Projection("v_proj", width, kv_width, lora)
+        self.o_proj = Projection("o_proj", inner, width, lora)
 
     def forward(
-        self, hidden: Tensor, rotation: tuple[Tensor, Tensor], cache: KVCache, rows: Rows, reading: Reading
+        self,
+        hidden: Tensor,
+        rotation: tuple[Tensor, Tensor],
+        cache: KVCache,
+        rows: Rows,
+        reading: Reading,
+        adapted: Switch,
     ) -> Tensor:
         """Packed hidden states `[N, width]` to the same, each from its slot's keys up to its own position."""
-        query_key = torch.cat([self.q_proj(hidden), self.k_proj(hidden)], dim=-1).view(len(hidden), -1, self.head_dim)
-        rotated = rotate(query_key, rotation)  # [N, H + kv_heads, d]
+        query_key = torch.cat([self.q_proj(hidden, adapted), self.k_proj(hidden, adapted)], dim=-1)
+        rotated = rotate(query_key.view(len(hidden), -1, self.head_dim), rotation)  # [N, H + kv_heads, d]
         query, key = rotated[:, : -self.kv_heads], rotated[:, -self.kv_heads :]
-        value = self.v_proj(hidden).view(len(hidden), -1, self.head_dim)
+        value = self.v_proj(hidden, adapted).view(len(hidden), -1, self.head_dim)
         keys, values = cache.append(self.index, rows, key, value)  # [B, kv_heads, length, d]
         spread = query if reading.pick is None else query.index_select(0, reading.pick)
         # heads that share keys stand side by side as further queries: [B, kv_heads, group * T, d]
@@ -196,7 +227,9 @@ class CachedAttention(nn.Module):
         mixed = F.scaled_dot_product_attention(spread.flatten(2, 3), keys, values, visible, scale=self.scale)
         mixed = mixed.view(reading.rows, self.kv_heads, self.group, -1, self.head_dim).permute(0, 3, 1, 2, 4)
         mixed = mixed.reshape(-1, self.q_proj.out_features)
-        return self.o_proj(mixed if reading.places is None else mixed.index_select(0, reading.places))
+        if reading.places is not None:
+            mixed = mixed.index_select(0, reading.places)
+        return self.o_proj(mixed, adapted)
 
 
 class GatedFeedForward(nn.Module):

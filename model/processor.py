@@ -15,9 +15,16 @@ from torch import Tensor
 
 from model.config import SpeechConfig
 from model.errors import CheckpointError
+from model.tasks import PLAIN
 
 AUDIO = "<|audio|>"  # one such token stands for the recording; it is repeated once for each embedding
-INSTRUCTION = "can you transcribe the speech into a written format?"
+INSTRUCTION = PLAIN
+# What `plus` was trained with; without it it does not write speakers and times. The date is part of it.
+SYSTEM = (
+    "Knowledge Cutoff Date: April 2024.\nToday's Date: December 19, 2024.\n"
+    "You are Granite, developed by IBM. You are a helpful AI assistant"
+)
+TRAINED_ON = "December 19, 2024"  # the date that 3.x's template asks for; any other only takes the model by surprise
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +48,7 @@ class Processor:
         )
         environment.filters["tojson"] = _to_json
         environment.globals["raise_exception"] = _refuse
-        environment.globals["strftime_now"] = lambda _format: ""
+        environment.globals["strftime_now"] = lambda _format: TRAINED_ON
         self._template = environment.from_string(template)
 
     @classmethod
@@ -67,13 +74,28 @@ class Processor:
         """The whole prompt as text, with one placeholder for the audio, ready for the answer.
 
         Raises:
-            CheckpointError: the template refuses a single message of the user.
+            CheckpointError: the template refuses these messages.
         """
-        message = {"role": "user", "content": AUDIO + instruction}
+        if self.config.plus:
+            return self._render({"role": "system", "content": SYSTEM}, _user(f"{AUDIO} {instruction}"))
+        return self._render(_user(AUDIO + instruction))
+
+    def _render(self, *messages: dict[str, str]) -> str:
         try:
-            return self._template.render(messages=[message], add_generation_prompt=True)
+            return self._template.render(messages=list(messages), add_generation_prompt=True)
         except jinja2.TemplateError as error:
             raise CheckpointError(f"the checkpoint's chat template cannot write a prompt: {error}") from None
+
+    def question(self, text: str) -> list[int]:
+        """The tokens of a prompt without audio, ready for the answer.
+
+        Raises:
+            ValueError: the text holds a placeholder for audio.
+        """
+        ids = self.encode(self._render(_user(text)))
+        if self.config.audio_token_index in ids:
+            raise ValueError(f"a prompt without audio holds {AUDIO}; transcribe answers about audio")
+        return ids
 
     def prompt(self, instruction: str = INSTRUCTION) -> Prompt:
         """The prompt's tokens before and after the audio.
@@ -189,6 +211,10 @@ def _template(directory: Path) -> str:
     if not isinstance(found, str):
         raise CheckpointError(f"{directory} has no chat template: add chat_template.jinja from the checkpoint's page")
     return found
+
+
+def _user(content: str) -> dict[str, str]:
+    return {"role": "user", "content": content}
 
 
 def _to_json(value: object, indent: int | None = None) -> str:

@@ -14,16 +14,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from model import memory
 from model.alignment import Alphabet
 from model.cache import KVCache
 from model.checkpoint import load_weights, locate
 from model.config import SpeechConfig
 from model.dictation import Dictation
 from model.encoder import Conformer, Edge
-from model.errors import CheckpointError
 from model.features import SAMPLE_RATE, LogMel
+from model.files import parameters
 from model.granite import Extension, Granite, Prediction
 from model.guards import token_limit
+from model.known import KNOWN
 from model.processor import INSTRUCTION, Processor, Prompt
 from model.projector import Projector
 
@@ -73,21 +75,23 @@ class GraniteSpeech(nn.Module):
         """Loads `nano` (embedded), a checkpoint directory, or a repository of the Hugging Face hub.
 
         Args:
-            model: `nano`, a path, or `owner/name`.
+            model: `nano`, a path, or `owner/name`, `owner/name@revision` on the hub.
             dtype: of the weights; by default float32 for `nano`, and what the device is fast at for others.
             device: where to put them.
 
         Raises:
             CheckpointError: the checkpoint cannot be used; the message says why and what to do.
         """
-        directory = locate(model)
-        config = SpeechConfig.read(directory)
-        if config.has_lora_adapter:
-            raise CheckpointError(f"{directory} needs its LoRA adapter, which this version does not load yet")
-        processor = Processor.read(directory, config)
         device = torch.device(device)
         if dtype is None:
             dtype = torch.float32 if model == "nano" else torch.bfloat16
+        for known in KNOWN:
+            if known.name == str(model).partition("@")[0]:
+                memory.require(str(model), known.parameters, dtype, device)  # before gigabytes are fetched for nothing
+        directory = locate(model)
+        config = SpeechConfig.read(directory)
+        processor = Processor.read(directory, config)
+        memory.require(str(model), parameters(directory), dtype, device)
         with torch.device("meta"):
             network = cls(config)
         load_weights(network, directory, dtype, device)
@@ -182,6 +186,29 @@ class GraniteSpeech(nn.Module):
             (said,) = self.extend([dictation.extension()], cache)
             dictation.read(said)
         return self.processor.decode(dictation.tokens).strip()
+
+    @torch.inference_mode()
+    def answer(self, text: str, max_tokens: int = 256) -> str:
+        """Answers a prompt without audio as the language model that the checkpoint began as: its adapter is off.
+
+        Args:
+            text: what the user says; the checkpoint's chat template is put around it.
+            max_tokens: the longest answer.
+
+        Raises:
+            ValueError: the text holds a placeholder for audio.
+        """
+        ids = self.processor.question(text)
+        cache = self.cache(len(ids) + max_tokens)
+        slot, said = cache.acquire(), list[int]()
+        while len(said) < max_tokens:
+            unread = self.language_model.embed([*ids, *said][cache.lengths[slot] :])
+            extension = Extension(slot, cache.lengths[slot], unread, audio=False)
+            (token,) = self.extend([extension], cache)[0].tokens
+            if token == self.processor.stop_token:
+                break
+            said.append(token)
+        return self.processor.decode(said).strip()
 
     def dictation(self, cache: KVCache, prompt: Prompt, guarded: bool = True) -> Dictation:
         """Something that writes down a segment, in a slot of `cache` that it holds until it is closed."""

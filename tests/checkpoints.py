@@ -7,13 +7,16 @@ statistics are far from their initial values, so that none can be left out unsee
 
 from __future__ import annotations
 
+import copy
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import av
 import torch
+from peft import LoraConfig, get_peft_model_state_dict
 from safetensors.torch import save_file
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor, nn
@@ -135,11 +138,11 @@ def randomise(network: nn.Module, seed: int) -> None:
     state = sorted(network.state_dict(keep_vars=True).items())
     for name, tensor in state:
         if tensor.is_floating_point():
-            tensor.data.copy_(_draw(name, tensor, generator))
+            tensor.data.copy_(scaled(name, torch.randn(tensor.shape, generator=generator)))
 
 
-def _draw(name: str, tensor: Tensor, generator: torch.Generator) -> Tensor:
-    noise = torch.randn(tensor.shape, generator=generator)
+def scaled(name: str, noise: Tensor, gains: Mapping[str, float] = GAINS) -> Tensor:
+    """Normal noise as values that a tensor of this name may have; `gains` are for the language model."""
     if name.endswith("running_var"):
         return 0.5 + noise.abs()
     if "norm" in name.lower() and name.endswith("weight"):
@@ -150,8 +153,8 @@ def _draw(name: str, tensor: Tensor, generator: torch.Generator) -> Tensor:
         return noise / 12  # the embedding multiplier
     if name.endswith(("query", "rel_pos_emb.weight")):
         return noise
-    fan_in = tensor[0].numel()
-    gain = GAINS.get(name.split(".")[-2], 1.3) if "language_model" in name else 1.3
+    fan_in = noise[0].numel()
+    gain = gains.get(name.split(".")[-2], 1.3) if "language_model" in name else 1.3
     return noise * gain / fan_in**0.5
 
 
@@ -182,6 +185,37 @@ def save(variant: Variant, directory: Path, *, hub_keys: bool = True, sharded: b
     tokenizer().save(str(directory / "tokenizer.json"))
     (directory / "tokenizer_config.json").write_text(json.dumps({"chat_template": TEMPLATE_4}))
     return directory
+
+
+def adapt(
+    variant: Variant, directory: Path, *, prefix: str = "base_model.model.", hub_keys: bool = True, **options: object
+) -> Path:
+    """Adds a LoRA adapter, as peft makes it, to a checkpoint that `save` wrote.
+
+    Args:
+        variant: which network.
+        directory: where the checkpoint is.
+        prefix: what stands before each of the adapter's keys.
+        hub_keys: the hub's names of layers; else those of transformers 5's own modules.
+        options: of peft's configuration.
+    """
+    network = copy.deepcopy(reference(variant))
+    network.add_adapter(LoraConfig(**{"r": 6, "lora_alpha": 9, "target_modules": ["q_proj", "v_proj"], **options}))
+    generator = torch.Generator().manual_seed(2)
+    tensors = {}
+    for name, tensor in sorted(get_peft_model_state_dict(network, adapter_name="default").items()):
+        noise = torch.randn(tensor.shape, generator=generator) * (3 if "lora_B" in name else 1) / tensor.shape[1] ** 0.5
+        name = name.replace("model.language_model.", "language_model.model.") if hub_keys else name
+        tensors[prefix + name] = noise
+    save_file(tensors, directory / "adapter_model.safetensors")
+    network.peft_config["default"].save_pretrained(str(directory))
+    change(directory / "config.json", has_lora_adapter=True)
+    return directory
+
+
+def change(path: Path, **values: object) -> None:
+    """Sets values of a JSON file."""
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
 
 def speech(samples: int, seed: int = 0) -> Tensor:

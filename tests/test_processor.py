@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,19 @@ def processor(template: str = TEMPLATE_4) -> Processor:
 )
 def test_the_prompt_is_what_the_checkpoints_were_trained_on(template: str, prompt: str) -> None:
     assert processor(template).render() == prompt
+
+
+def test_plus_is_asked_behind_its_system_text_and_a_space() -> None:
+    plus = Processor(replace(CONFIG, plus=True), tokenizer(), TEMPLATE_3)
+    assert plus.render("write").endswith(
+        "<|end_of_text|>\n<|start_of_role|>user<|end_of_role|><|audio|> write"
+        "<|end_of_text|>\n<|start_of_role|>assistant<|end_of_role|>"
+    )
+    assert plus.render("write").startswith("<|start_of_role|>system<|end_of_role|>Knowledge Cutoff Date: April 2024.\n")
+
+
+def test_a_template_that_asks_for_the_date_gets_that_of_the_training() -> None:
+    assert processor("{{ strftime_now('%B %d, %Y') }}").render() == "December 19, 2024"
 
 
 @pytest.mark.parametrize("template", [TEMPLATE_3, TEMPLATE_4], ids=["3.x", "4.x"])

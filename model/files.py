@@ -1,0 +1,71 @@
+"""Which files a checkpoint consists of, and how much their headers say is in them. Reads no weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from model.errors import CheckpointError
+from model.lora import CONFIG as ADAPTER_CONFIG
+from model.lora import WEIGHTS as ADAPTER
+
+NANO = Path(__file__).parent / "nano"
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+SMALL = (  # what says which weights there are, and what prompts are made of; all but the first two are optional
+    *("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "preprocessor_config.json"),
+    *(INDEX, ADAPTER_CONFIG),
+)
+
+
+def weight_names(directory: Path) -> list[str]:
+    """The files that hold the model's weights. An index decides where there is one: there may be orphan shards.
+
+    Raises:
+        CheckpointError: the index cannot be read.
+    """
+    if not (directory / INDEX).exists():
+        return [SINGLE]
+    try:
+        return sorted(set(json.loads((directory / INDEX).read_text())["weight_map"].values()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"cannot read {directory / INDEX}: {error!r}") from None
+
+
+def shards(directory: Path) -> list[Path]:
+    """The same as paths, adapter included where there is one.
+
+    Raises:
+        CheckpointError: a file is missing, or the index cannot be read.
+    """
+    names = [*weight_names(directory), *([ADAPTER] if (directory / ADAPTER_CONFIG).exists() else [])]
+    missing = [name for name in names if not (directory / name).is_file()]
+    if missing:
+        raise CheckpointError(f"{directory} lacks {', '.join(missing)}: download the checkpoint again")
+    return [directory / name for name in names]
+
+
+def parameters(directory: Path) -> int:
+    """How many numbers a checkpoint's weights are.
+
+    Raises:
+        CheckpointError: a file is missing or cut short.
+    """
+    count = 0
+    for path in shards(directory):
+        with naming_faults(path), safe_open(path, framework="numpy") as file:
+            count += sum(prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118 - no mapping
+    return count
+
+
+@contextmanager
+def naming_faults(path: Path) -> Iterator[None]:
+    """What is wrong with a file of weights becomes an error that names it."""
+    try:
+        yield
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"cannot read {path}: {error}; the download may be cut short, fetch it again") from None

@@ -1,0 +1,133 @@
+"""A repository of the Hugging Face hub as a directory: fetched once, then found in the cache.
+
+What is small comes first: it says whether the model can be run, and which files its weights are. Nothing else is read,
+however much lies in the repository. A connection that breaks is taken up where it broke; a process that ends keeps the
+files that are whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from model.config import SpeechConfig
+from model.errors import CheckpointError
+from model.files import SMALL, weight_names
+from model.lora import CONFIG as ADAPTER_CONFIG
+from model.lora import WEIGHTS as ADAPTER
+
+NAME = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@(\w[\w./-]*))?")
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A model on the hub, perhaps pinned to a branch, tag or commit."""
+
+    name: str  # owner/name
+    revision: str | None = None
+
+    @classmethod
+    def parse(cls, model: str) -> Self | None:
+        """Takes `owner/name` or `owner/name@revision`; None if it is neither."""
+        found = NAME.fullmatch(model)
+        return cls(found[1], found[2]) if found else None
+
+    def __str__(self) -> str:
+        return self.name if self.revision is None else f"{self.name}@{self.revision}"
+
+    def fetch(self) -> Path:
+        """The directory in the cache that holds the checkpoint, complete.
+
+        Raises:
+            CheckpointError: it cannot be fetched, or is no Granite Speech checkpoint; one line says what to do.
+        """
+        directory = self._snapshot(self.revision, SMALL)
+        config = SpeechConfig.read_alone(directory)
+        missing = [name for name in large(directory, config) if not (directory / name).exists()]
+        if missing:
+            self._check_disk(directory.name, missing)
+            self._snapshot(directory.name, missing)  # the cache names directories by their commit
+        return directory
+
+    def cached(self) -> str:
+        """`yes`, `in part` or `no`: what of it lies in the cache. Asks nobody."""
+        from huggingface_hub import try_to_load_from_cache
+
+        found = try_to_load_from_cache(self.name, "config.json", revision=self.revision)
+        if not isinstance(found, str):
+            return "no"
+        directory = Path(found).parent
+        try:
+            names = large(directory, SpeechConfig.read_alone(directory))
+        except CheckpointError:
+            return "in part"
+        return "yes" if all((directory / name).exists() for name in names) else "in part"
+
+    def _snapshot(self, revision: str | None, names: Sequence[str]) -> Path:
+        from huggingface_hub import snapshot_download  # late: it takes longer to load than nano
+
+        try:
+            return Path(snapshot_download(self.name, revision=revision, allow_patterns=list(names)))
+        except Exception as error:  # of the hub's client, of whatever sends its requests, or of the file system
+            raise CheckpointError(self._explain(error)) from error
+
+    def _check_disk(self, commit: str, names: Sequence[str]) -> None:
+        """Better before gigabytes are fetched than when they no longer fit."""
+        from huggingface_hub import HfApi, constants
+
+        try:
+            there = HfApi().model_info(self.name, revision=commit, files_metadata=True).siblings or []
+        except Exception:  # no sizes, no check: the download itself will tell what is wrong
+            return
+        sizes = {file.rfilename: file.size or 0 for file in there}
+        lacking = [name for name in names if name not in sizes]
+        if lacking:
+            raise CheckpointError(f"{self} lacks {', '.join(lacking)} on the hub: it is no complete checkpoint")
+        cache = Path(constants.HF_HUB_CACHE)
+        needed = sum(sizes[name] for name in names)
+        free = shutil.disk_usage(cache).free
+        if needed > free:
+            raise CheckpointError(
+                f"{self} needs {needed / 1e9:.1f} GB on the disk of {cache} and {free / 1e9:.1f} GB are free: "
+                "make room, or set HF_HOME to a larger disk"
+            )
+
+    def _explain(self, error: BaseException) -> str:
+        """One line that says what went wrong and what to do."""
+        from huggingface_hub import constants, errors, get_token
+
+        cache, hub = constants.HF_HUB_CACHE, constants.ENDPOINT
+        status = error.response.status_code if isinstance(error, errors.HfHubHTTPError) else None
+        match error:
+            case errors.LocalEntryNotFoundError() if constants.HF_HUB_OFFLINE:
+                reason = f"it is not complete in {cache} and HF_HUB_OFFLINE is set; unset it once to fetch the model"
+            case errors.LocalEntryNotFoundError():
+                reason = f"{hub} cannot be reached and it is not complete in {cache}; check the network"
+            case errors.GatedRepoError():
+                reason = f"it is gated; ask for access at {hub}/{self.name}, then run hf auth login or set HF_TOKEN"
+            case errors.RevisionNotFoundError():
+                reason = f"it has no revision {self.revision}; leave out what follows the @, or correct it"
+            case _ if status == 401 and get_token():
+                reason = "the hub refuses your token; run hf auth login again, or unset HF_TOKEN for public models"
+            case errors.RepositoryNotFoundError():
+                reason = "the hub knows no such model; check the name, or run hf auth login if it is private"
+            case OSError(errno=number) if number in FULL:
+                reason = f"the disk of {cache} is full; make room or set HF_HOME to a larger one, then run this again"
+            case PermissionError():
+                reason = f"{error.filename or cache} cannot be written; set HF_HOME to a directory of yours"
+            case _:
+                told = (str(error).strip() or type(error).__name__).splitlines()[0]
+                reason = f"{told}; run this again: files that are whole are kept"
+        return f"cannot fetch {self} from the hub: {reason}; or pass a directory"
+
+
+def large(directory: Path, config: SpeechConfig) -> list[str]:
+    """The files of weights, once everything small is there."""
+    has_adapter = config.has_lora_adapter or (directory / ADAPTER_CONFIG).exists()
+    return [*weight_names(directory), *([ADAPTER] if has_adapter else [])]

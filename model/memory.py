@@ -1,0 +1,95 @@
+"""How much memory there is for weights here: asked before they are loaded, so that too little is one line."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import torch
+
+from model.errors import CheckpointError
+from model.known import KNOWN
+
+GB = 1e9
+CONTROL_GROUP = Path("/sys/fs/cgroup")  # Linux: what a container may have, which /proc/meminfo does not know
+RECLAIMABLE = re.compile(r"^(?:in)?active_file (\d+)$", re.MULTILINE)
+SPARE = 1.1  # times the weights: keys and values of a few streams, and activations
+DTYPES = (torch.float32, torch.bfloat16)
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """What may still be used on a device; None where the system does not say."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    found = [value for value in (_available(), _allowed()) if value is not None]
+    return min(found, default=None)
+
+
+def require(model: str, parameters: int, dtype: torch.dtype, device: torch.device) -> None:
+    """Checks that a model fits.
+
+    Raises:
+        CheckpointError: it does not; the message says what it needs, what is free and what would fit.
+    """
+    free, needed = free_bytes(device), needed_bytes(parameters, dtype)
+    if free is None or needed <= free:
+        return
+    raise CheckpointError(
+        f"{model} needs {_gigabytes(needed)} of memory as {name(dtype)} on {device.type} and {_gigabytes(free)} are "
+        f"free; what would fit: {_advice(model, parameters, dtype, free)}"
+    )
+
+
+def needed_bytes(parameters: int, dtype: torch.dtype) -> int:
+    """Of weights, and a tenth for what they work on."""
+    return int(parameters * dtype.itemsize * SPARE)
+
+
+def name(dtype: torch.dtype) -> str:
+    """As `--dtype` takes it."""
+    return str(dtype).removeprefix("torch.")
+
+
+def _advice(model: str, parameters: int, dtype: torch.dtype, free: int) -> str:
+    fitting = [
+        f"{model} as {name(other)} ({_gigabytes(needed_bytes(parameters, other))})"
+        for other in DTYPES
+        if other.itemsize < dtype.itemsize and needed_bytes(parameters, other) <= free
+    ]
+    smaller = [known for known in KNOWN if needed_bytes(known.parameters, torch.bfloat16) <= free]
+    if smaller:
+        best = max(smaller, key=lambda known: known.parameters)
+        fitting.append(f"{best.name} as bfloat16 ({_gigabytes(needed_bytes(best.parameters, torch.bfloat16))})")
+    return ", ".join([*fitting, "nano"])
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / GB:.1f} GB"
+
+
+def _available() -> int | None:
+    """What Linux could give without swapping; elsewhere all there is, which at least catches what can never fit."""
+    try:
+        found = re.search(r"^MemAvailable: +(\d+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE)
+        if found:
+            return int(found[1]) * 1024
+    except OSError:
+        pass  # not Linux
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None  # not Unix
+
+
+def _allowed() -> int | None:
+    """What a container may still take: its limit less what it has, files that only lie in the cache aside."""
+    try:
+        limit = (CONTROL_GROUP / "memory.max").read_text().strip()
+        used = int((CONTROL_GROUP / "memory.current").read_text())
+        cached = sum(map(int, RECLAIMABLE.findall((CONTROL_GROUP / "memory.stat").read_text())))
+    except (OSError, ValueError):
+        return None  # no container, or one of another kind
+    return None if limit == "max" else int(limit) - used + cached

@@ -1,0 +1,159 @@
+"""Loading takes little more memory than the weights themselves, and says so beforehand where there is not enough."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from model import memory
+from model.config import SpeechConfig
+from model.errors import CheckpointError
+from model.files import SINGLE, parameters
+from model.known import KNOWN, Known
+from model.lora import LoraConfig
+from model.speech import GraniteSpeech
+from tests.checkpoints import VARIANTS, save
+from tests.shapes import ADAPTER, shape
+
+GB = 10**9
+LAYERS = 4  # of 1024 wide: 160 million parameters with the rest, 320 MB in bfloat16
+CPU = torch.device("cpu")
+
+# Runs alone, because the peak of a process is that of all it ever did. Every weight is read: mapped ones count too.
+LOAD = """
+import sys, torch
+from pathlib import Path
+from model.checkpoint import load_weights
+from model.config import SpeechConfig
+from model.speech import GraniteSpeech
+directory, dtype = Path(sys.argv[1]), getattr(torch, sys.argv[2])
+def peak():
+    return 1024 * int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+torch.zeros(9).bfloat16().float().half()
+with torch.device("meta"):
+    network = GraniteSpeech(SpeechConfig.read(directory))
+before = peak()
+load_weights(network, directory, dtype, torch.device("cpu"))
+weights = sum(each.nbytes for each in network.state_dict().values())
+assert all(torch.isfinite(each.min()) for each in network.state_dict().values())
+print(weights, peak() - before)
+"""
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of 300 MB, as far as loading weights goes."""
+    directory = tmp_path_factory.mktemp("large")
+    values = shape("ibm-granite/granite-speech-4.1-2b", layers=2)
+    values["text_config"] |= {"hidden_size": 1024, "vocab_size": 4096, "num_hidden_layers": LAYERS}
+    values["text_config"] |= {"num_attention_heads": 8, "num_key_value_heads": 2}
+    (directory / "config.json").write_text(json.dumps(values))
+    with torch.device("meta"):
+        network = GraniteSpeech(SpeechConfig.read(directory))
+    state = {name: each for name, each in network.state_dict().items() if each.is_floating_point()}
+    save_file({name: torch.rand(each.shape, dtype=torch.bfloat16) for name, each in state.items()}, directory / SINGLE)
+    return directory
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the peak of a process")
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+def test_loading_takes_a_tenth_more_than_the_weights_at_most(large: Path, dtype: str) -> None:
+    result = subprocess.run([sys.executable, "-c", LOAD, str(large), dtype], capture_output=True, text=True, check=True)
+    weights, peak = map(int, result.stdout.split())
+    assert weights > 0.28 * GB * (2 if dtype == "float32" else 1)
+    assert peak <= 1.1 * weights
+
+
+def test_parameters_are_counted_without_reading_them(large: Path) -> None:
+    with torch.device("meta"):
+        network = GraniteSpeech(SpeechConfig.read(large))
+    assert parameters(large) == sum(each.numel() for each in network.state_dict().values() if each.is_floating_point())
+
+
+@pytest.mark.parametrize(
+    ("dtype", "free", "advice"),
+    [
+        (
+            torch.float32,
+            18 * GB,
+            "m needs 35.2 GB of memory as float32 on cpu and 18.0 GB are free; what would fit: "
+            "m as bfloat16 (17.6 GB), ibm-granite/granite-speech-3.3-2b as bfloat16 (6.7 GB), nano",
+        ),
+        (
+            torch.bfloat16,
+            5 * GB,
+            "m needs 17.6 GB of memory as bfloat16 on cpu and 5.0 GB are free; what would fit: "
+            "ibm-granite/granite-speech-4.1-2b-plus as bfloat16 (4.6 GB), nano",
+        ),
+        (
+            torch.bfloat16,
+            1 * GB,
+            "m needs 17.6 GB of memory as bfloat16 on cpu and 1.0 GB are free; what would fit: nano",
+        ),
+    ],
+    ids=["half the size fits", "a smaller model fits", "only nano fits"],
+)
+def test_too_little_memory_is_a_line_that_says_what_would_fit(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, free: int, advice: str
+) -> None:
+    monkeypatch.setattr(memory, "free_bytes", lambda _: free)
+    with pytest.raises(CheckpointError) as caught:
+        memory.require("m", 8 * GB, dtype, CPU)
+    assert str(caught.value) == advice
+
+
+@pytest.mark.parametrize("free", [None, 100 * GB], ids=["unknown", "enough"])
+def test_enough_memory_is_no_matter(monkeypatch: pytest.MonkeyPatch, free: int | None) -> None:
+    monkeypatch.setattr(memory, "free_bytes", lambda _: free)
+    memory.require("m", 8 * GB, torch.float32, CPU)
+
+
+def test_memory_is_asked_for_before_weights_are_loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    save(VARIANTS[0], tmp_path)
+    monkeypatch.setattr(memory, "free_bytes", lambda _: 1000)
+    with pytest.raises(CheckpointError, match=r"needs .* and 0\.0 GB are free"):
+        GraniteSpeech.load(tmp_path)
+
+
+def test_a_known_model_that_does_not_fit_is_not_even_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "free_bytes", lambda _: GB)
+    monkeypatch.setattr("model.speech.locate", lambda _: pytest.fail("it was fetched"))
+    with pytest.raises(CheckpointError, match=r"3\.3-8b@v1 needs 19\.1 GB"):
+        GraniteSpeech.load("ibm-granite/granite-speech-3.3-8b@v1")
+
+
+def test_this_machine_tells_how_much_is_free() -> None:
+    free = memory.free_bytes(CPU)
+    assert free is None or free > 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("limit", "allowed"), [("3000000000", 2 * GB + 30), ("max", None)], ids=["a limit", "no limit"]
+)
+def test_a_container_has_what_its_limit_leaves(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, limit: str, allowed: int | None
+) -> None:
+    (tmp_path / "memory.max").write_text(limit + "\n")
+    (tmp_path / "memory.current").write_text("1000000000\n")
+    (tmp_path / "memory.stat").write_text("anon 5\ninactive_file 10\nactive_file 20\nfile 40\n")
+    monkeypatch.setattr(memory, "CONTROL_GROUP", tmp_path)
+    monkeypatch.setattr(memory, "_available", lambda: 8 * GB)
+    assert memory.free_bytes(CPU) == (allowed or 8 * GB)
+
+
+@pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.name)
+def test_known_models_are_as_large_as_their_shapes(known: Known) -> None:
+    config = SpeechConfig.parse(shape(known.name))
+    if config.has_lora_adapter:
+        config = replace(config, text=replace(config.text, lora=LoraConfig.parse(ADAPTER)))
+    with torch.device("meta"):
+        network = GraniteSpeech(config)
+    buffers = sum(each.numel() for each in network.buffers() if each.is_floating_point())
+    assert known.parameters == buffers + sum(each.numel() for each in network.parameters())

@@ -1,0 +1,65 @@
+"""Instructions are the words that IBM's cards give, and what does not go together is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from model.tasks import LANGUAGES, SPEAKERS, TARGETS, TIMES, instruct
+
+PLAIN = "can you transcribe the speech into a written format?"
+
+
+@pytest.mark.parametrize(
+    ("options", "instruction"),
+    [
+        ({}, PLAIN),
+        ({"language": "de"}, PLAIN),
+        ({"plus": True}, PLAIN),
+        ({"punctuate": True}, "transcribe the speech with proper punctuation and capitalization."),
+        ({"keywords": ["Ada", "Zürich"]}, "transcribe the speech to text. Keywords: Ada, Zürich"),
+        ({"keywords": ["Ada"], "plus": True}, f"{PLAIN} Keywords: Ada"),
+        (
+            {"keywords": ["Ada"], "punctuate": True},
+            "transcribe the speech with proper punctuation and capitalization. Keywords: Ada",
+        ),
+        (
+            {"task": "translate", "target_language": "french"},
+            "translate the speech to French with proper punctuation and capitalization.",
+        ),
+        ({"task": "translate", "target_language": "zh", "punctuate": False}, "translate the speech to Mandarin."),
+        (
+            {"task": "translate", "target_language": "German", "punctuate": False, "keywords": ["Ada"]},
+            "translate the speech to German. Keywords: Ada",
+        ),
+        ({"speakers": True, "plus": True}, SPEAKERS),
+        ({"times": True, "plus": True}, TIMES),
+    ],
+    ids=lambda value: ", ".join(value) if isinstance(value, dict) else "",
+)
+def test_a_task_is_asked_for_in_the_words_of_the_cards(options: dict[str, object], instruction: str) -> None:
+    assert instruct(**options) == instruction
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"task": "translate"}, "needs a target language: English, French"),
+        ({"task": "translate", "target_language": "Latin"}, "does not know Latin; it knows English"),
+        ({"task": "translate", "target_language": "en", "language": "English"}, "is English already; transcribe it"),
+        ({"language": "zh"}, "does not know zh; it knows English"),
+        ({"target_language": "fr"}, "to get fr, translate"),
+        ({"task": "translate", "target_language": "fr", "plus": True}, "plus writes what is said"),
+        ({"punctuate": True, "plus": True}, "without punctuation"),
+        ({"speakers": True}, "only granite-speech-4.1-2b-plus"),
+        ({"speakers": True, "times": True, "plus": True}, "speakers or times, not both"),
+        ({"times": True, "keywords": ["Ada"], "plus": True}, "go with a plain transcript"),
+    ],
+    ids=lambda value: ", ".join(value) if isinstance(value, dict) else "",
+)
+def test_what_does_not_go_together_is_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        instruct(**options)
+
+
+def test_what_can_be_heard_can_be_written() -> None:
+    assert LANGUAGES.items() <= TARGETS.items()

@@ -1,4 +1,4 @@
-"""What a finished transcript looks like in a file: text, json, srt or vtt, made from finals as they come."""
+"""What a transcript looks like in a file: text, json, srt or vtt, made from finals as they come."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ FORMATS = {"text": "txt", "json": "json", "srt": "srt", "vtt": "vtt"}  # name: s
 
 
 class Writer(Protocol):
-    """Finals in, characters out; all that is returned, joined, is the file."""
+    """Finals in, characters out; all that `add` and `mark` return, joined, and one `finish` are the file."""
 
     def add(self, final: Final) -> str:
-        """What can be written now that this final is known."""
+        """What can be written for good now that this final is known."""
+
+    def mark(self, number: int, seconds: float) -> str:
+        """What can be written for good now that the user has marked this time."""
 
     def finish(self, audio_seconds: float) -> str:
-        """The rest of the file."""
+        """The rest of the file if nothing follows; may be asked again and again."""
 
 
 class TextWriter:
@@ -31,21 +34,31 @@ class TextWriter:
         line = " ".join(final.text.split())
         return f"{line}\n" if line else ""
 
+    def mark(self, number: int, seconds: float) -> str:
+        """A line of its own."""
+        return f"[{mark_text(number, seconds)}]\n"
+
     def finish(self, audio_seconds: float) -> str:
         """Nothing: every line is already out."""
         return ""
 
 
 class JsonWriter:
-    """One line that holds everything, at the end."""
+    """One line that holds everything, all of it from `finish`."""
 
     def __init__(self, model: str) -> None:
         self._model = model
         self._transcript = Transcript()
+        self._marks: list[float] = []  # seconds
 
     def add(self, final: Final) -> str:
         """Nothing yet."""
         self._transcript.take(final)
+        return ""
+
+    def mark(self, number: int, seconds: float) -> str:
+        """Nothing yet."""
+        self._marks.append(round(seconds, 3))
         return ""
 
     def finish(self, audio_seconds: float) -> str:
@@ -64,6 +77,7 @@ class JsonWriter:
             "audio_seconds": audio_seconds,
             "model": self._model,
             "segments": segments,
+            **({"marks": self._marks} if self._marks else {}),
         }
         return json.dumps(values, ensure_ascii=False) + "\n"
 
@@ -78,3 +92,15 @@ def writer(name: str, model: str) -> Writer:
         case "srt" | "vtt":
             return SubtitleWriter(name)
     raise AssertionError(f"no such format: {name}")
+
+
+def mark_text(number: int, seconds: float) -> str:
+    """What a mark says, wherever it is shown."""
+    return f"mark {number} at {clock(seconds)}"
+
+
+def clock(seconds: float) -> str:
+    """`4:05`, or `1:04:05`."""
+    whole = int(seconds)
+    hours = f"{whole // 3600}:{whole // 60 % 60:02}" if whole >= 3600 else f"{whole // 60}"
+    return f"{hours}:{whole % 60:02}"

@@ -42,29 +42,40 @@ class SubtitleWriter:
         self._last_end_ms = 0
 
     def add(self, final: Final) -> str:
-        """What can be written now that this final is known."""
+        """What can be written for good now that this final is known."""
         return self._put_header() + "".join(self._put(cue) for cue in cues(final))
 
-    def finish(self, audio_seconds: float) -> str:
-        """The rest of the file."""
-        return self._put_header() + self._put(None)
-
-    def _put(self, cue: Cue | None) -> str:
-        held, self._held = self._held, cue
-        if held is None:
+    def mark(self, number: int, seconds: float) -> str:
+        """A comment in WebVTT; SubRip has no place for one."""
+        if self._kind == "srt":
             return ""
-        room = cue.start if cue else inf
+        return f"{self._put_header()}NOTE mark {number} at {clock(round(seconds * 1000), '.')}\n\n"
+
+    def finish(self, audio_seconds: float) -> str:
+        """The rest of the file if nothing follows; may be asked again and again."""
+        return self._header + self._written(inf)[0]
+
+    def _put(self, cue: Cue) -> str:
+        text, end_ms = self._written(cue.start)
+        if self._held:
+            self._number, self._last_end_ms = self._number + 1, end_ms
+        self._held = cue
+        return text
+
+    def _written(self, room: float) -> tuple[str, int]:
+        """The cue that is held back, if the next one begins at `room`, and when it ends."""
+        held = self._held
+        if held is None:
+            return "", 0
         end = max(held.end, min(held.start + SHORTEST_CUE_SECONDS, room))
         # Whole milliseconds, so that rounding cannot make two cues overlap or one last no time.
         start_ms = max(round(held.start * 1000), self._last_end_ms)
         end_ms = max(round(end * 1000), start_ms + 1)
-        self._number += 1
-        self._last_end_ms = end_ms
         if self._kind == "srt":
             times = f"{clock(start_ms, ',')} --> {clock(end_ms, ',')}"
-            return f"{self._number}\n{times}\n" + "\n".join(held.lines) + "\n\n"
+            return f"{self._number + 1}\n{times}\n" + "\n".join(held.lines) + "\n\n", end_ms
         text = "\n".join(held.lines).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        return f"{clock(start_ms, '.')} --> {clock(end_ms, '.')}\n{text}\n\n"
+        return f"{clock(start_ms, '.')} --> {clock(end_ms, '.')}\n{text}\n\n", end_ms
 
     def _put_header(self) -> str:
         header, self._header = self._header, ""

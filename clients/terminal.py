@@ -74,43 +74,83 @@ class EventView:
 
 
 class TerminalView:
-    """Finals scroll away like any output; below them the open segment, committed words plain, the draft dimmed."""
+    """Finals scroll away like any output; below them the open segment, committed words plain, the draft dimmed.
 
-    def __init__(self, out: TextIO, size: Callable[[], tuple[int, int]] | None = None) -> None:
-        """Draws on `out`; `size` tells columns and lines, and is asked at each update since windows are resized."""
+    The last line may be a status line, which is always there.
+    """
+
+    def __init__(
+        self,
+        out: TextIO,
+        size: Callable[[], tuple[int, int]] | None = None,
+        status: Callable[[int], str] | None = None,
+    ) -> None:
+        """Draws on `out`.
+
+        Args:
+            out: the terminal.
+            size: columns and lines, asked at each update since windows are resized.
+            status: the status line that fits so many cells, asked at each update too.
+        """
         self._out = out
         self._size = size or (lambda: os.get_terminal_size(out.fileno()))
+        self._status = status
         self._transcript = Transcript()
         self._drawn: list[str] = []
         self._width = 0
 
     def show(self, event: Event) -> None:
         """Redraws the open segment; a final leaves it for good."""
+        finals = len(self._transcript.finals)
+        self._transcript.take(event)
+        self._draw(*(final.text for final in self._transcript.finals[finals:]))
+
+    def say(self, notice: str) -> None:
+        """Writes a line between the finals, dimmed."""
+        self._draw(notice, dimmed=True)
+
+    def refresh(self) -> None:
+        """Redraws what has changed without an event: the status line, the size of the window."""
+        self._draw()
+
+    def hide(self) -> None:
+        """Takes the open segment and the status line off the screen, until they are drawn again."""
+        if self._drawn:
+            self._out.write(f"\r{ERASE_BELOW}")
+            self._out.flush()
+        self._drawn = []
+
+    def close(self) -> None:
+        """Takes the open segment off the screen and gives the cursor back; finals stay."""
+        self._drawn = []
+        self._out.write(f"\r{ERASE_BELOW}{WRAP_ON}{SHOW_CURSOR}")
+        self._out.flush()
+
+    def _draw(self, *said: str, dimmed: bool = False) -> None:
         columns, rows = self._size()
         # One column stays free: a full line leaves the cursor in a state on which terminals disagree.
         width = max((columns or 80) - 1, 1)  # some pseudo-terminals do not know their size and say 0
         resized, self._width = width != self._width, width
-        finals = len(self._transcript.finals)
-        self._transcript.take(event)
-        said = [line for final in self._transcript.finals[finals:] for line in wrap(final.text, "", width)]
-        still_open = wrap(self._transcript.committed, self._transcript.draft, width)[-(rows or 24) :]
+        leaving = [line for text in said for line in (wrap("", text, width) if dimmed else wrap(text, "", width))]
+        staying = self._staying(width, rows or 24)
         # Erasing behind the text, not before it: there is no moment at which the words are gone. Except after a
         # resize: terminals remember which rows they have wrapped, and forget it only when the row is erased.
         before = ERASE_LINE if resized else ""
-        above = "".join(f"{before}{line}{ERASE_LINE}\n" for line in said)
-        drawing = "\n".join(f"{before}{line}{ERASE_LINE}" for line in still_open)
-        back = f"\x1b[{len(still_open) - 1}A" if len(still_open) > 1 else ""
-        if said or resized or still_open != self._drawn:
+        above = "".join(f"{before}{line}{ERASE_LINE}\n" for line in leaving)
+        drawing = "\n".join(f"{before}{line}{ERASE_LINE}" for line in staying)
+        back = f"\x1b[{len(staying) - 1}A" if len(staying) > 1 else ""
+        if leaving or resized or staying != self._drawn:
             # Without wrapping a line is one row, also while the window is already narrower than we have been told.
             drawing = f"{WRAP_OFF}{drawing}{ERASE_BELOW}\r{back}{WRAP_ON}"
             self._out.write(f"{BEGIN_UPDATE}{HIDE_CURSOR}\r{above}{drawing}{END_UPDATE}")
             self._out.flush()
-        self._drawn = still_open
+        self._drawn = staying
 
-    def close(self) -> None:
-        """Takes the open segment off the screen and gives the cursor back; finals stay."""
-        self._out.write(f"\r{ERASE_BELOW}{WRAP_ON}{SHOW_CURSOR}")
-        self._out.flush()
+    def _staying(self, width: int, rows: int) -> list[str]:
+        """The lines that the next update replaces."""
+        status = [self._status(width)] if self._status else []
+        still_open = wrap(self._transcript.committed, self._transcript.draft, width)
+        return still_open[-max(rows - len(status), 1) :] + status
 
 
 def wrap(committed: str, draft: str, width: int) -> list[str]:

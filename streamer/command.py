@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import signal
 import sys
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
 
+from clients.arguments import WRONG_USAGE, Parser, number, outputs, words
 from clients.formats import FORMATS
 
-DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 128 + signal.SIGINT
+DONE, FAILED, INTERRUPTED = 0, 1, 128 + signal.SIGINT
 TRACEBACK = "GRANITE_STREAM_TRACEBACK"  # environment variable: any value shows where an error comes from
 
-NOT_YET = {
-    "--mic": "live captions of the microphone are",
-    "devices": "the list of microphones is",
-    "serve": "the server is",
-    "connect": "the client is",
-    "overlay": "the caption overlay is",
+COMMANDS = {  # each in a module with a `main` of its own; a file of that name: ./models
+    "--mic": "streamer.captioning",
+    "connect": "clients.connecting",
+    "devices": "streamer.devices",
+    "models": "streamer.models",
+    "overlay": "streamer.overlaying",
+    "serve": "streamer.service",
 }
 
 HELP = """\
+granite-stream --mic    live captions of a microphone, or of what plays here
+granite-stream devices  lists the microphones
+granite-stream serve    the daemon: captions for many over WebSocket
+granite-stream connect  a client of a daemon
+granite-stream overlay  captions over any window
 granite-stream models   lists the models
-(a file of that name: ./models)
+(each has its own --help; a file of that name: ./models)
 
 exit codes: 0 done, 1 failed at run time, 2 wrong usage, 130 interrupted"""
 
@@ -39,11 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a letter the terminal lacks is no error
     try:
-        if given[:1] == ["models"]:
-            from streamer.models import show_models
-
-            show_models(sys.stdout)
-            return DONE
+        if "--mic" in given and given[0] not in COMMANDS:
+            given = ["--mic", *given]  # wherever it stands
+        if given and given[0] in COMMANDS:
+            return int(import_module(COMMANDS[given[0]]).main(given[1:], complain))
         options = parse(given)
         from streamer.transcription import Transcription  # loads torch
 
@@ -78,8 +82,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     Raises:
         SystemExit: help was asked for (0), or it makes no sense (2).
     """
-    if arguments and arguments[0] in NOT_YET:
-        _not_yet(arguments[0])
     parser = _parser()
     options = parser.parse_intermixed_args(arguments)
     if options.speed is not None and not (options.live or options.events):
@@ -90,46 +92,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     options.format = options.format or "text"
     if options.files.count("-") and sys.stdin.isatty():
         parser.error("standard input is a terminal; pipe a recording into granite-stream, or name a file")
-    options.outputs = _outputs(parser, options)
+    options.outputs = outputs(parser, options.files, options.format, options.output)
     return options
 
 
-def _outputs(parser: argparse.ArgumentParser, options: argparse.Namespace) -> list[Path | None]:
-    """Where the transcript of each file goes; None is standard output."""
-    if options.output is None:
-        if options.format in ("srt", "vtt") and len(options.files) > 1:
-            parser.error(f"several files as {options.format} need --output DIR: each has its own times")
-        return [None] * len(options.files)
-    stems = ["stdin" if path == "-" else Path(path).stem for path in options.files]
-    names = [f"{stem}.{FORMATS[options.format]}" for stem in stems]
-    name, times = Counter(name.casefold() for name in names).most_common(1)[0]  # some file systems ignore case
-    if times > 1:
-        parser.error(f"{times} files would be written to {name}; give each of them its own --output DIR")
-    return [options.output / name for name in names]
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line; the usage is one option away."""
-
-    def error(self, message: str) -> NoReturn:
-        complain(f"{message} (see granite-stream --help)")
-        sys.exit(WRONG_USAGE)
-
-
-class _NotYet(argparse.Action):
-    """An option of a later version."""
-
-    def __call__(self, *arguments: object, **_: object) -> NoReturn:
-        _not_yet(self.option_strings[0])
-
-
-def _not_yet(name: str) -> NoReturn:
-    complain(f"{NOT_YET[name]} not available in this version yet; pass a recording instead")
-    sys.exit(WRONG_USAGE)
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="granite-stream",
         usage="granite-stream FILE… [--live] [options]",
         description="Writes down speech while it is being spoken, with IBM Granite Speech, on your own machine.",
@@ -137,10 +105,10 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    parser.complain = complain
     parser.add_argument("files", nargs="+", metavar="FILE", help="any audio or video file; - reads standard input")
     parser.add_argument("--format", choices=FORMATS, help="of the transcript (default: text)")
     parser.add_argument("--output", metavar="DIR", type=Path, help="write each transcript to a file there")
-    parser.add_argument("--mic", action=_NotYet, nargs=0, help=argparse.SUPPRESS)
 
     live = parser.add_argument_group("live")
     live.add_argument("--live", action="store_true", help="captions as they come, at the speed of speech")
@@ -148,17 +116,17 @@ def _parser() -> argparse.ArgumentParser:
     live.add_argument(
         "--speed",
         metavar="X",
-        type=_number(float, 0),
+        type=number(float, 0),
         help="times that of speech; 0: as fast as it comes (default: 1; of a pipe: 0)",
     )
     live.add_argument(
-        "--step", metavar="MS", type=_number(int, 1), help="of new audio between two updates (default: 300)"
+        "--step", metavar="MS", type=number(int, 1), help="of new audio between two updates (default: 300)"
     )
     live.add_argument(
-        "--endpoint", metavar="MS", type=_number(int, 1), help="of silence that end a segment (default: 600)"
+        "--endpoint", metavar="MS", type=number(int, 1), help="of silence that end a segment (default: 600)"
     )
     live.add_argument(
-        "--max-segment", metavar="S", type=_number(float, 1), help="seconds; longer speech is divided (default: 30)"
+        "--max-segment", metavar="S", type=number(float, 1), help="seconds; longer speech is divided (default: 30)"
     )
 
     model = parser.add_argument_group("model")
@@ -166,21 +134,9 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     model.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"))
     model.add_argument("--prompt", metavar="TEXT", help="what the model is asked to do")
-    model.add_argument("--threads", metavar="N", type=_number(int, 1), help="processor threads to use")
+    model.add_argument("--keywords", metavar="A,B", type=words, help="names and words that it should expect")
+    model.add_argument("--threads", metavar="N", type=number(int, 1), help="processor threads to use")
     return parser
-
-
-def _number(kind: Callable[[str], float], least: float) -> Callable[[str], float]:
-    def parse_number(text: str) -> float:
-        try:
-            value = kind(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is no {'whole ' if kind is int else ''}number") from None
-        if not least <= value < math.inf:
-            raise argparse.ArgumentTypeError(f"{text} is out of bounds; the least is {least}")
-        return value
-
-    return parse_number
 
 
 def _one_line(error: Exception) -> str:

@@ -25,7 +25,8 @@ from streamer.stream import WINDOW_MS, Due, Stream
 from streamer.voice import VoiceDetector, VoiceState
 
 MOST_PROMPTS = 64  # rendered ones that are kept; clients may bring their own
-SPARE_POSITIONS = 512  # of a cache slot, for prompts and answers
+PROMPT_POSITIONS = 256  # of a cache slot: the template around the audio, and what a client asks for
+ANSWER_POSITIONS = 512  # of a cache slot: what is written, and drafts of it
 
 Asked = TypeVar("Asked")
 Result = TypeVar("Result")
@@ -51,15 +52,21 @@ class Engine:
         self.model = model
         self.detector = VoiceDetector.load()
         windows = LONGEST_SEGMENT_SECONDS * 1000 / WINDOW_MS + 1
-        capacity = int(windows * model.config.window_embeddings) + SPARE_POSITIONS
+        capacity = int(windows * model.config.window_embeddings) + PROMPT_POSITIONS + ANSWER_POSITIONS
         self._cache = model.cache(min(capacity, model.config.text.max_position_embeddings))
         self._streams: list[Stream] = []
         self._prompt = lru_cache(MOST_PROMPTS)(model.processor.prompt)
 
     def open(self, options: Options | None = None) -> Stream:
-        """Opens a stream. It is forgotten when it is done, or by `close`."""
+        """Opens a stream. It is forgotten when it is done, or by `close`.
+
+        Raises:
+            ValueError: the instruction is too long, or holds the place of the audio.
+        """
         options = options or Options()
         prompt = self._prompt(INSTRUCTION if options.instruction is None else options.instruction)
+        if (tokens := len(prompt.prefix) + len(prompt.suffix)) > PROMPT_POSITIONS:
+            raise ValueError(f"prompt and keywords make {tokens} tokens; at most {PROMPT_POSITIONS} fit, shorten them")
         stream = Stream(self.model, options, lambda: self.model.dictation(self._cache, prompt), self.run)
         self._streams.append(stream)
         return stream

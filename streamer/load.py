@@ -80,8 +80,8 @@ class LoadMeter:
         return Load(streams, self.busy, streams * self._share_of_one(), self.update_seconds, waiting_seconds)
 
     def refusal(self) -> str | None:
-        """Why one more stream would be too much; None if it is welcome."""
-        if (self._streams + 1) * self._share_of_one() <= MOST:
+        """Why one more stream would be too much; None if it is welcome, as the first always is."""
+        if not self._streams or (self._streams + 1) * self._share_of_one() <= MOST:
             return None
         carried = max(self._streams, int(MOST / self._share_of_one()))
         return f"this machine carries about {carried} such streams with this model, and has {self._streams}"

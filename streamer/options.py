@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,3 +46,17 @@ def instruct(prompt: str | None, keywords: Sequence[str] = ()) -> str | None:
     if not keywords:
         return prompt
     return f"{prompt or WITH_KEYWORDS} Keywords: {', '.join(keywords)}"
+
+
+def asked(given: Namespace, partials: bool = True) -> Options:
+    """What `--step`, `--endpoint`, `--max-segment`, `--prompt` and `--keywords` ask for, where they were typed.
+
+    Raises:
+        ValueError: names what is out of its bounds.
+    """
+    numbers = {"step_ms": given.step, "endpoint_ms": given.endpoint, "max_segment_seconds": given.max_segment}
+    return Options(
+        instruction=instruct(given.prompt, given.keywords or ()),
+        partials=partials,
+        **{name: value for name, value in numbers.items() if value is not None},
+    )

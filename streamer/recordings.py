@@ -15,11 +15,10 @@ from typing import Any
 
 import av
 import numpy as np
-import soxr
-from numpy.typing import NDArray
 
-from model.errors import AudioError
-from model.features import SAMPLE_RATE
+from model.errors import AudioError as AudioError  # clients catch it, and import nothing of the network
+from streamer.incoming import SAMPLE_RATE, harmless, resampler
+from streamer.incoming import Samples as Samples
 
 STANDARD_INPUT = "-"
 
@@ -31,8 +30,6 @@ GAP_SECONDS = 0.2  # a hole in the timestamps longer than this becomes silence, 
 BROKEN_CLOCK_SECONDS = 3600.0  # a longer hole is a broken clock and is passed over
 CUT_SHORT_SECONDS = 0.5  # less than the header promised by more than this: the file is cut short
 UNINDEXED = {"aac", "ac3", "eac3", "dts"}  # bare streams without a header: FFmpeg only guesses their duration
-
-Samples = NDArray[np.float32]  # [T], within -1 to 1
 
 
 class Recording:
@@ -74,17 +71,17 @@ class Recording:
         self._take_stock()
 
     def _resampled(self) -> Iterator[Samples]:
-        rate, resampler = SAMPLE_RATE, None
+        rate, resampling = SAMPLE_RATE, None
         nothing = np.empty(0, np.float32)
         for samples, next_rate in self._mono():
             if next_rate != rate:  # also in mid-stream: chained ogg files and broadcasts do that
-                if resampler is not None:
-                    yield resampler.resample_chunk(nothing, last=True)
+                if resampling is not None:
+                    yield resampling.resample_chunk(nothing, last=True)
                 rate = next_rate
-                resampler = None if rate == SAMPLE_RATE else soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32")
-            yield samples if resampler is None else resampler.resample_chunk(samples)
-        if resampler is not None:
-            yield resampler.resample_chunk(nothing, last=True)
+                resampling = None if rate == SAMPLE_RATE else resampler(rate)
+            yield samples if resampling is None else resampling.resample_chunk(samples)
+        if resampling is not None:
+            yield resampling.resample_chunk(nothing, last=True)
 
     def _mono(self) -> Iterator[tuple[Samples, int]]:
         start_seconds = (self._container.start_time or 0) / av.time_base
@@ -163,7 +160,7 @@ def mix(frame: Any) -> Samples:
     elif np.issubdtype(values.dtype, np.integer):
         scale = -float(np.iinfo(values.dtype).min)
     else:
-        values = np.clip(np.nan_to_num(values, nan=0.0), -1, 1)
+        values = harmless(values)
         scale = 1.0
     weights = np.array([CHANNEL_WEIGHTS.get(channel.name, OTHER_CHANNEL_WEIGHT) for channel in frame.layout.channels])
     if not weights.any():  # nothing but a subwoofer

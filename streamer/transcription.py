@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import os
 import signal
 import sys
 import tempfile
@@ -14,17 +12,14 @@ from functools import cached_property
 from pathlib import Path
 from types import FrameType
 
-import numpy as np
-import torch
-
-from clients.formats import writer
 from clients.progress import ProgressBar
-from clients.terminal import EventView, PipeView, TerminalView, View
-from model import AudioError, GraniteSpeech, GraniteStreamError
+from clients.views import Audience
+from model import AudioError, GraniteStreamError
 from model.features import SAMPLE_RATE
 from streamer.engine import Engine
 from streamer.events import Event, Final
-from streamer.options import Options
+from streamer.loading import load_engine
+from streamer.options import asked
 from streamer.pace import at_the_speed_of_speech
 from streamer.recordings import Recording, Samples, open_recording
 
@@ -61,7 +56,7 @@ class Transcription:
             ValueError: an option is out of its bounds.
         """
         self._arguments, self._complain = arguments, complain
-        self._options = _options(arguments)
+        self._options = asked(arguments, partials=arguments.live)
         self._interruption = Interruption()
 
     def run(self) -> bool:
@@ -72,8 +67,6 @@ class Transcription:
             GraniteStreamError: the model cannot be loaded, or the outputs cannot be written.
         """
         arguments = self._arguments
-        if arguments.threads:
-            torch.set_num_threads(arguments.threads)
         if arguments.output:
             _make_writable(arguments.output)
         all_well = True
@@ -94,34 +87,27 @@ class Transcription:
 
     @cached_property
     def _engine(self) -> Engine:
-        arguments = self._arguments
-        dtype = None if arguments.dtype == "auto" else getattr(torch, arguments.dtype)
-        model = GraniteSpeech.load(arguments.model, dtype=dtype, device=_device(arguments.device))
-        if arguments.live:
-            model.transcribe(np.zeros(SAMPLE_RATE, np.float32))  # the first call is slow: not while somebody speaks
-        return Engine(model)
+        return load_engine(self._arguments, live=self._arguments.live)
 
     def _transcribe(self, recording: Recording, engine: Engine, output: Path | None) -> None:
         stream = engine.open(self._options)
-        file = io.StringIO()  # written to disk when it is whole: half a transcript looks like a whole one
-        views = self._views(file, engine.model.name)
+        given = self._arguments
         try:
-            with ProgressBar(
-                sys.stderr, recording.name, recording.duration_seconds, shown=not self._arguments.live
-            ) as bar:
+            with (
+                Audience(sys.stdout, given.format, engine.model.name, output, given.events, given.live) as audience,
+                ProgressBar(sys.stderr, recording.name, recording.duration_seconds, shown=not given.live) as bar,
+            ):
                 for samples in self._pieces(recording):
-                    self._show(views, stream.feed(samples), bar)
+                    self._show(audience, stream.feed(samples), bar)
                     bar.advance(len(samples) / SAMPLE_RATE)
                     if self._interruption.requested:
                         break
-                self._show(views, stream.finish(), bar)
+                self._show(audience, stream.finish(), bar)
         finally:
             if not stream.done:
                 engine.close(stream)
-            for view in views:
-                view.close()
-        if output and not self._interruption.requested:
-            output.write_text(file.getvalue(), encoding="utf-8", newline="\n")
+        if not self._interruption.requested:
+            audience.write()
 
     def _pieces(self, recording: Recording) -> Iterator[Samples]:
         if not self._arguments.live:
@@ -132,47 +118,12 @@ class Transcription:
             speed = 0 if recording.is_pipe else 1
         return at_the_speed_of_speech(chunks, speed * SAMPLE_RATE) if speed else chunks
 
-    def _views(self, file: io.StringIO, model: str) -> list[View]:
-        arguments = self._arguments
-        views: list[View] = []
-        if arguments.output:
-            views.append(PipeView(file, writer(arguments.format, model)))
-        form = "text" if arguments.output else arguments.format
-        terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-        if arguments.events:
-            views.append(EventView(sys.stdout))
-        elif arguments.live and form == "text" and terminal:
-            views.append(TerminalView(sys.stdout))
-        elif arguments.live or not arguments.output:
-            views.append(PipeView(sys.stdout, writer(form, model)))
-        return views
-
-    def _show(self, views: list[View], events: list[Event], bar: ProgressBar) -> None:
+    def _show(self, audience: Audience, events: list[Event], bar: ProgressBar) -> None:
         with ExitStack() as stack:
             if sys.stdout.isatty() and any(isinstance(event, Final) for event in events):
                 stack.enter_context(bar.hidden())
             for event in events:
-                for view in views:
-                    view.show(event)
-
-
-def _options(arguments: Namespace) -> Options:
-    given = {
-        "step_ms": arguments.step,
-        "endpoint_ms": arguments.endpoint,
-        "max_segment_seconds": arguments.max_segment,
-        "instruction": arguments.prompt,
-    }
-    return Options(partials=arguments.live, **{name: value for name, value in given.items() if value is not None})
-
-
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there[name]:
-        raise GraniteStreamError(f"--device {name}: torch finds no such device here; leave --device out")
-    return name
+                audience.show(event)
 
 
 def _make_writable(directory: Path) -> None:

@@ -25,6 +25,8 @@ MOST_WAITING_SECONDS = 10.0  # of a stream's audio that nobody has looked at; be
 STEP_SECONDS = 0.15  # what a step may take: a final that comes up waits no longer than that
 LEAST_FRAMES = 50  # encoded in a step however slow the machine is: one second
 
+NOTHING = Work(0, [], 0)
+
 Take = Callable[[list[Event]], None]
 
 
@@ -83,15 +85,21 @@ class Worker:
         self._meter.pass_time(time.monotonic(), len(self._feeds))
         self._meter.add(report.busy_seconds, report.work.updates)
         for state in report.streams:
-            if state.done:
-                self._feeds.discard(state.feed)
+            self._pass_on(state)
+
+    def _pass_on(self, state: State) -> None:
+        if state.done:
+            self._feeds.discard(state.feed)
+        try:
             state.feed._receive(state)
+        except Exception as error:  # of whoever listens to this stream: the others must still hear of theirs
+            message = "a listener failed"
+            asyncio.get_running_loop().call_exception_handler({"message": message, "exception": error})
 
     def _die(self, error: BaseException) -> None:
-        ended = [Error("internal", "the transcriber has stopped; connect again later")]
-        for feed in self._feeds:
-            feed._receive(State(feed, list(ended), feed._pushed, 0, True))
-        self._feeds.clear()
+        ended = Error("internal", "the transcriber has stopped; connect again later")
+        for feed in list(self._feeds):
+            self._pass_on(State(feed, [ended], feed._pushed, 0, True))
         self.lost.set_result(error)
 
 
@@ -251,7 +259,11 @@ class NetworkThread(threading.Thread):
 
     def open(self, feed: Feed, options: Options) -> None:
         """Opens a feed's stream."""
-        self._streams[feed] = self.engine.open(options)
+        try:
+            self._streams[feed] = self.engine.open(options)
+        except ValueError as error:  # what the client asked for cannot be done
+            refused = State(feed, [Error("bad_message", str(error))], 0, 0, True)
+            self._loop.call_soon_threadsafe(self._report, Report(NOTHING, 0.0, [refused]))
 
     def tell(self, feed: Feed, message: Callable[..., None], *given: object) -> None:
         """Passes something on to a feed's stream, if it is still there."""

@@ -156,3 +156,10 @@ def test_audio_that_waits_is_counted_until_it_is_looked_at(engine, spoken):
     assert stream.waiting_samples == 32_000
     engine.run()
     assert stream.waiting_samples < 16_000
+
+
+@pytest.mark.parametrize(("instruction", "why"), [("x" * 1000, "at most 256 fit"), ("<|audio|>", "placeholder")])
+def test_a_prompt_that_leaves_no_room_for_audio_is_refused(engine, instruction, why):
+    with pytest.raises(ValueError, match=why):
+        engine.open(Options(instruction=instruction))
+    assert engine._streams == []

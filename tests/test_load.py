@@ -23,6 +23,10 @@ def test_before_anything_is_measured_the_guess_counts():
     assert "carries about 4" in meter.refusal()
 
 
+def test_the_first_speaker_is_always_welcome():
+    assert LoadMeter(guess=3.0, now=0.0).refusal() is None
+
+
 def test_what_is_measured_takes_the_place_of_the_guess():
     meter = LoadMeter(guess=0.2, now=0.0)
     run(meter, 100, 10, 0.3, [FINAL] * 3)
@@ -59,5 +63,4 @@ def test_the_past_fades():
     assert meter.refusal() is not None
     meter.pass_time(meter._now + 10 * MEMORY_SECONDS, 0)
     assert meter.busy < 0.01
-    assert meter.refusal() is None
     assert MOST < 1

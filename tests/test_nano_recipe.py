@@ -15,11 +15,13 @@ import soundfile
 import torch
 
 from model import GraniteSpeech
-from model.features import LogMel
+from model.alignment import Alphabet
+from model.features import FFT_SIZE, LogMel
 from model.nano import align, evaluate, export, synthesize, texts, train
 from model.nano.augment import Distortion, Ear
 from model.nano.batches import Corpus, Lessons
-from model.nano.network import labels_of, read_labels
+from model.nano.language_stage import Copying
+from model.nano.network import PAD, hub_config, labels_of, new_network, read_labels
 from model.nano.shards import Shard, ShardWriter
 from model.nano.templates import TEMPLATES, cardinal, ordinal, year
 from model.nano.texts import clean, is_held_out
@@ -80,6 +82,31 @@ def test_every_stage_trains_and_the_export_loads(work: Path, tmp_path: Path) -> 
     assert {"pico/words", "pico/ctc"} <= set(figures)
 
 
+def test_what_is_to_be_copied_is_the_audio_without_its_blanks(work: Path) -> None:
+    copying, rng = Copying(work), random.Random(2)
+    copies = [copying.draw(rng, learned=False) for _ in range(200)]
+    assert all([token for token in copy.audio if token != PAD] == copy.answer for copy in copies)
+    shares = sorted(1 - len(copy.answer) / len(copy.audio) for copy in copies)
+    assert shares[20] < 0.3 < 0.5 < shares[-20], "rows with few and with many blanks, from the first step"
+    assert all(len(copy.audio) % 3 == 0 for copy in copies), "whole windows"
+
+
+def test_learned_copying_meets_silence_and_wrong_tokens(work: Path) -> None:
+    copying, rng = Copying(work), random.Random(2)
+    copies = [copying.draw(rng, learned=True) for _ in range(200)]
+    heard = [[token for token in copy.audio if token != PAD] for copy in copies]
+    assert any(not copy.answer and copy.audio for copy in copies)
+    assert 0.01 < sum(tokens != copy.answer for tokens, copy in zip(heard, copies, strict=True)) / 200 < 0.9
+
+
+def test_a_clip_without_text_has_no_words_to_align(work: Path) -> None:
+    network = new_network(hub_config(64, 2)).eval()
+    clips = [(torch.zeros(8_000), ""), (torch.zeros(16_000), "one two"), (torch.zeros(3_200), "far too many words")]
+    nothing, two, too_many = align.word_ends(network, Alphabet(network.config), Ear(), clips)
+    assert (nothing, too_many) == ([], [])
+    assert len(two) == 2
+
+
 def test_a_killed_run_goes_on_as_if_it_had_not_been(work: Path, tmp_path: Path) -> None:
     for name in ("whole", "killed"):
         shutil.copytree(work / "train", tmp_path / name / "train")
@@ -130,6 +157,14 @@ def test_a_cut_clip_keeps_the_words_wholly_heard(tmp_path: Path) -> None:
     lessons = Lessons(Corpus(tmp_path), seed=1, batch_seconds=1, easy_steps=0, ramp_steps=0, cut=1.0)
     texts = {lessons.joined(random.Random(seed))[1] for seed in range(60)}
     assert {"", "early", "early late"} <= texts
+
+
+def test_a_clip_cut_at_its_start_is_long_enough_to_have_a_spectrum(tmp_path: Path) -> None:
+    with ShardWriter(tmp_path / "pico/one") as shard:
+        shard.append(np.ones(600, np.float32), "oh", "nobody")
+    (tmp_path / "pico/one.ends").write_text("[500]\n")
+    lessons = Lessons(Corpus(tmp_path), seed=1, batch_seconds=1, easy_steps=0, ramp_steps=0, cut=1.0)
+    assert all(len(lessons.joined(random.Random(seed))[0]) >= FFT_SIZE for seed in range(300))
 
 
 def test_a_shard_forgets_the_clip_it_was_writing_when_it_was_killed(tmp_path: Path) -> None:

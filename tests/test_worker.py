@@ -121,6 +121,26 @@ async def test_a_stream_that_breaks_says_so_and_the_others_go_on(worker, spoken)
     assert await other
 
 
+async def test_a_stream_that_cannot_be_opened_is_told_why(worker, spoken):
+    listener = Listener()
+    feed = worker.open(Options(instruction="<|audio|>"), listener)
+    feed.push(spoken[0].samples.numpy())
+    assert await listener.texts() == []
+    assert [event.code for event in listener.events] == ["bad_message"]
+    assert worker.load.streams == 0
+    assert await play(worker, spoken[1].samples.numpy())
+
+
+async def test_a_listener_that_fails_keeps_nothing_from_the_others(worker, spoken):
+    failures = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context["exception"]))
+    feed = worker.open(Options(), lambda _: 1 / 0)
+    feed.push(spoken[0].samples.numpy())
+    feed.end()
+    assert await play(worker, spoken[1].samples.numpy())
+    assert {type(each) for each in failures} == {ZeroDivisionError}
+
+
 async def test_when_the_thread_dies_everybody_is_told(worker, spoken, monkeypatch):
     monkeypatch.setattr(Engine, "step", lambda *_: 1 / 0)
     listener = Listener()

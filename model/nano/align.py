@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from model.alignment import Alphabet, align
 from model.features import FRAME_SAMPLES
@@ -19,16 +21,24 @@ from model.nano.network import new_network
 from model.nano.shards import Shard
 from model.speech import GraniteSpeech
 
+CLIPS = 16  # at once
+Ends = list[list[int]]  # of clips: the samples after their words
+
 
 @torch.inference_mode()
-def word_ends(network: GraniteSpeech, alphabet: Alphabet, ear: Ear, samples: torch.Tensor, text: str) -> list[int]:
-    """The sample after each word's last character; empty when the encoder does not hear the text."""
-    features = ear.features(samples, Distortion())
-    if not text or len(features) < 2:
-        return []
-    log_probs = network.encoder(features, network.encoder.layout([len(features)])).logits.float().log_softmax(-1)
-    spans = align(text.split(), log_probs, alphabet)
-    return [] if spans is None else [span.end * FRAME_SAMPLES for span in spans]
+def word_ends(network: GraniteSpeech, alphabet: Alphabet, ear: Ear, clips: Sequence[tuple[Tensor, str]]) -> Ends:
+    """For clips and their texts, the sample after each word's last character; empty where the text does not fit."""
+    features = [ear.features(samples, Distortion()) if text else torch.empty(0, 160) for samples, text in clips]
+    lengths = [len(each) for each in features]
+    if not any(lengths):
+        return [[] for _ in clips]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = network.encoder(torch.cat(features), network.encoder.layout(lengths)).logits
+    found: Ends = []
+    for log_probs, (_, text) in zip(logits.float().log_softmax(-1).split(lengths), clips, strict=True):
+        spans = align(text.split(), log_probs, alphabet) if text else None
+        found.append([] if spans is None else [span.end * FRAME_SAMPLES for span in spans])
+    return found
 
 
 def align_shards(work: Path, checkpoint: Path) -> None:
@@ -41,9 +51,11 @@ def align_shards(work: Path, checkpoint: Path) -> None:
         shard, path = Shard(index), index.with_suffix(".ends")
         done = len(path.read_text().splitlines()) if path.exists() else 0
         with path.open("a") as out:
-            for clip in shard.clips[done:]:
-                samples = torch.from_numpy(shard.samples(clip))
-                out.write(json.dumps(word_ends(network, alphabet, ear, samples, clip.text)) + "\n")
+            for at in range(done, len(shard.clips), CLIPS):
+                spoken = [(torch.from_numpy(shard.samples(clip)), clip.text) for clip in shard.clips[at : at + CLIPS]]
+                ends = word_ends(network, alphabet, ear, spoken)
+                out.write("".join(json.dumps(each) + "\n" for each in ends))
+                out.flush()  # training may be reading already
         print(f"{index.parent.name}/{shard.name}: {len(shard.clips) - done} clips aligned", flush=True)
 
 

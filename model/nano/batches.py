@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from model.features import FFT_SIZE
 from model.nano.augment import Distortion, Ear
 from model.nano.shards import SAMPLE_RATE, Clip, Shard, shards_of
 
@@ -140,7 +141,7 @@ class Lessons:
         shard, clip = chosen[-1]
         if rng.random() < self.cut and len(ends := shard.word_ends(clip)) == len(clip.text.split()):
             # as a stream's live edge does: in the midst of a word, whose text is not wanted yet
-            at = rng.randrange(clip.samples)
+            at = rng.randint(min(FFT_SIZE, clip.samples), clip.samples)  # a shorter item has no spectrum
             pieces[-2:] = [pieces[-2][:at]]
             texts[-1] = " ".join(word for word, end in zip(clip.text.split(), ends, strict=True) if end + EDGE <= at)
         else:

@@ -74,7 +74,8 @@ class Shard:
         self.clips = [Clip(**json.loads(line)) for line in lines]
         length = sum(clip.samples for clip in self.clips)
         # where `align` has been: the sample after each word of each clip
-        self.ends: list[list[int]] = [json.loads(line) for line in _lines(path.with_suffix(".ends"))]
+        lines = [line for line in _lines(path.with_suffix(".ends")) if line.endswith("\n")]
+        self.ends: list[list[int]] = [json.loads(line) for line in lines]
         self._index = {(clip.start, clip.text): index for index, clip in enumerate(self.clips)}
         audio = path.with_suffix(".pcm")
         self._audio = np.memmap(audio, "<i2", "r", shape=(length,)) if length else np.zeros(0, np.int16)

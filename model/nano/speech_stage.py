@@ -15,14 +15,13 @@ from torch import Tensor, nn
 
 from model.nano.batches import FRAME_SECONDS, Corpus, Lessons
 from model.nano.encoder_stage import RELOAD_STEPS, ctc
-from model.nano.language_stage import RAMP_STEPS, Copying, answer_loss
+from model.nano.language_stage import Copying, answer_loss
 from model.nano.network import PAD, labels_of
 from model.speech import GraniteSpeech
 
 TOKEN_CTC = 0.6
 COPY = 0.5
 COPIES = 3  # examples of pseudo-audio beside each worker's batch
-LEARNED_COPYING = 10 * RAMP_STEPS  # a step at which the copying curriculum is over
 SMOOTHING = 0.05
 CUT = 0.3  # share of items that are cut off while somebody speaks, as a stream meets them
 
@@ -62,7 +61,7 @@ class SpeechStage:
         tokens = ctc(near, counts, answers, blank=PAD)
         words, right = answer_loss(network, self.prompt, heard.split(counts), answers, SMOOTHING)
         rng = random.Random(f"{self.seed}/{step}/{worker}/copy")
-        copies = [self.copying.draw(rng, LEARNED_COPYING) for _ in range(COPIES)]
+        copies = [self.copying.draw(rng, learned=True) for _ in range(COPIES)]
         audio = [network.language_model.embed(copy.audio) for copy in copies]
         copied, _ = answer_loss(network, self.prompt, audio, [copy.answer for copy in copies])
         loss = words + TOKEN_CTC * tokens + COPY * copied

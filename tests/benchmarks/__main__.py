@@ -25,6 +25,9 @@ NAMES = (
     "silence",
     "endless",
     "offline_2b",
+    "capacity",
+    "sockets",
+    "browser",
 )
 
 

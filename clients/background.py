@@ -1,0 +1,57 @@
+"""An iterator that blocks, on a thread of its own. Knows nothing of what it iterates over."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def in_background(make: Callable[[], Generator[T, None, None]]) -> AsyncGenerator[T, None]:
+    """What the generator gives, one item at a time and only when it is asked for. It is made, run and closed there.
+
+    The thread is a daemon: a read from a silent pipe can never be called off, and must not keep the program alive.
+    """
+    loop = asyncio.get_running_loop()
+    wishes: SimpleQueue[asyncio.Future[T | None] | None] = SimpleQueue()  # holds one at most, and the farewell
+    threading.Thread(target=_fulfil, args=(make, wishes, loop), daemon=True).start()
+    try:
+        while True:
+            wish: asyncio.Future[T | None] = loop.create_future()
+            wishes.put(wish)
+            if (item := await wish) is None:
+                return
+            yield item
+    finally:
+        wishes.put(None)
+
+
+def _fulfil(
+    make: Callable[[], Generator[T, None, None]],
+    wishes: SimpleQueue[asyncio.Future[T | None] | None],
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    items = make()
+    while (wish := wishes.get()) is not None:
+        item, error = None, None
+        try:
+            item = next(items, None)
+        except Exception as caught:  # whatever it is, it belongs to whoever asked
+            error = caught
+        with suppress(RuntimeError):  # the loop has been closed meanwhile: nobody waits any more
+            loop.call_soon_threadsafe(_answer, wish, item, error)
+    items.close()
+
+
+def _answer(wish: asyncio.Future[T | None], item: T | None, error: Exception | None) -> None:
+    if wish.done():  # it was cancelled
+        return
+    if error is None:
+        wish.set_result(item)
+    else:
+        wish.set_exception(error)

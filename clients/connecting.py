@@ -1,0 +1,180 @@
+"""`granite-stream connect`: recordings or a microphone to a daemon, its captions to the terminal and the files."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Generator, Sequence
+from contextlib import aclosing, suppress
+from pathlib import Path
+
+from clients.arguments import Parser, channel, number, outputs, transcript_path
+from clients.asking import add_choices, choices, read_token
+from clients.background import in_background
+from clients.connection import Captions, connect
+from clients.errors import CaptionsError
+from clients.formats import FORMATS
+from clients.views import Audience
+from streamer.incoming import SAMPLE_RATE, Samples
+from streamer.pace import at_the_speed_of_speech
+from streamer.recordings import AudioError, open_recording
+
+DONE, FAILED = 0, 1  # exit codes
+TURN_SAMPLES = SAMPLE_RATE // 10  # what is sent at once
+ENCODING = "pcm_f32le"  # what recordings are decoded to: the daemon hears exactly what a local run would
+
+
+def main(arguments: Sequence[str], complain: Callable[[str], None]) -> int:
+    """Runs the command and gives its exit code; `complain` tells the user one line.
+
+    Raises:
+        SystemExit: help was asked for (0), or it makes no sense (2).
+        KeyboardInterrupt: the user asked for it; what was heard until then is written down.
+    """
+    given = parse(arguments, complain)
+    try:
+        token = read_token(given.token_file)
+        if given.mic:
+            from clients.speaking import speak  # loads sound libraries
+
+            return speak(given, token, complain)
+        if given.output:
+            given.output.mkdir(parents=True, exist_ok=True)
+        return asyncio.run(Visit(given, token, complain).run())
+    except CaptionsError as error:
+        complain(str(error))
+    except OSError as error:
+        complain(f"{error.filename}: {error.strerror}; check the path")
+    return FAILED
+
+
+class Visit:
+    """Brings the recordings to the daemon one after the other, each as a stream of its own."""
+
+    def __init__(self, given: argparse.Namespace, token: str | None, complain: Callable[[str], None]) -> None:
+        self._given, self._token, self._complain = given, token, complain
+        self._interruptions = 0
+        self._speaking: asyncio.Task[None] | None = None
+
+    async def run(self) -> int:
+        """The exit code. What is wrong with one recording does not stop the others."""
+        loop, everything = asyncio.get_running_loop(), asyncio.current_task()
+        assert everything is not None, "asyncio.run makes a task"
+        with suppress(ValueError, RuntimeError, NotImplementedError):  # not the main thread, or Windows: it just ends
+            loop.add_signal_handler(signal.SIGINT, self._interrupt, everything)
+        code = DONE
+        try:
+            for path, output in zip(self._given.files, self._given.outputs, strict=True):
+                try:
+                    await self._transcribe(path, output)
+                except AudioError as error:
+                    self._complain(str(error))
+                    code = FAILED
+        except asyncio.CancelledError:
+            if not self._interruptions:
+                raise
+            raise KeyboardInterrupt from None
+        return code
+
+    async def _transcribe(self, path: str, output: Path | None) -> None:
+        given = self._given
+        async with connect(given.url, token=self._token, encoding=ENCODING, **given.choices) as captions:
+            with Audience(sys.stdout, given.format, captions.model, output, given.events, live=True) as audience:
+                self._speaking = asyncio.create_task(self._speak(captions, path))
+                try:
+                    async for event in captions:
+                        audience.show(event)
+                    await self._speaking  # its recording may have been none
+                finally:
+                    self._speaking.cancel()
+                    await asyncio.wait([self._speaking])
+            audience.write()
+
+    async def _speak(self, captions: Captions, path: str) -> None:
+        try:
+            async with aclosing(in_background(lambda: self._pieces(path))) as pieces:
+                async for piece in pieces:
+                    await captions.send(piece)
+        finally:  # also after an interruption: what was heard until then becomes final
+            with suppress(CaptionsError):  # whoever reads the captions learns it as well
+                await captions.stop()
+
+    def _pieces(self, path: str) -> Generator[Samples, None, None]:
+        with open_recording(path) as recording:
+            chunks = recording.chunks(TURN_SAMPLES)
+            speed = self._given.speed
+            if speed is None:  # a pipe has its own clock
+                speed = 0 if recording.is_pipe else 1
+            yield from at_the_speed_of_speech(chunks, speed * SAMPLE_RATE) if speed else chunks
+            if recording.warning:
+                self._complain(recording.warning)
+
+    def _interrupt(self, everything: asyncio.Task[int]) -> None:
+        """The first one ends the recording: its last captions still come. A second one ends all."""
+        self._interruptions += 1
+        speaking = self._speaking is not None and self._speaking.cancel()
+        if not speaking or self._interruptions > 1:
+            everything.cancel()
+
+
+def parse(arguments: Sequence[str], complain: Callable[[str], None]) -> argparse.Namespace:
+    """What the user typed, checked without asking the daemon.
+
+    Raises:
+        SystemExit: help was asked for (0), or it makes no sense (2).
+    """
+    parser = _parser()
+    parser.complain = complain
+    given = parser.parse_intermixed_args(arguments)
+    _check_source(parser, given)
+    if given.events and given.format is not None and given.output is None:
+        parser.error("--events prints events; --format goes with it only if --output says where")
+    given.format = given.format or "text"
+    if given.mic:
+        given.transcript = transcript_path(given.output, given.save, given.format)
+    else:
+        given.outputs = outputs(parser, given.files, given.format, given.output)
+    given.choices = choices(parser, given)
+    return given
+
+
+def _check_source(parser: Parser, given: argparse.Namespace) -> None:
+    if given.mic:
+        if given.files:
+            parser.error("--mic listens to a microphone; leave it out to transcribe recordings")
+        if given.speed is not None:
+            parser.error("--speed is for recordings; a microphone has its own clock")
+        return
+    if given.microphone or given.save:
+        parser.error("--device and --save go with --mic")
+    if not given.files:
+        parser.error("name a recording, - for standard input, or --mic")
+    if "-" in given.files and sys.stdin.isatty():
+        parser.error("standard input is a terminal; pipe a recording into granite-stream, or name a file")
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="granite-stream connect",
+        usage="granite-stream connect URL FILE…|--mic [options]",
+        description="Live captions of recordings or of a microphone, from a daemon: granite-stream serve.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("url", metavar="URL", help="ws://HOST:PORT, wss://HOST:PORT or HOST:PORT")
+    add("files", nargs="*", metavar="FILE", help="any audio or video file; - reads standard input")
+    add("--mic", action="store_true", help="listen to the microphone: m mutes, k marks the moment, q quits")
+    device = "the microphone, by number or (part of its) name: granite-stream devices"
+    add("--device", dest="microphone", metavar="NAME", help=device)
+    add("--save", type=Path, metavar="FILE", help="keep what the microphone hears as a WAV file (16 kHz, mono)")
+    add("--token-file", metavar="FILE", type=Path, help="holds the token that the daemon wants")
+    add("--format", choices=FORMATS, help="of the transcript (default: text)")
+    add("--output", metavar="DIR", type=Path, help="write each transcript to a file there")
+    add("--events", action="store_true", help="one JSON event a line")
+    speed = "times that of speech; 0: as fast as it comes (default: 1; of a pipe: 0)"
+    add("--speed", metavar="X", type=number(float, 0), help=speed)
+    add_choices(parser)
+    add("--channel", metavar="NAME", type=channel, help="let others read along: /overlay?channel=NAME at the daemon")
+    return parser

@@ -1,0 +1,109 @@
+"""A live run in front of a terminal: status line, keys, signals, and the files that are written meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from clients.display import Display
+from clients.errors import CaptionsError
+from clients.formats import writer
+from clients.keys import Keys
+from clients.live import TOO_SLOW, Captioning, Feed
+from clients.livefile import LiveFile
+from clients.status import Status
+from streamer.devices import Device
+from streamer.microphone import Microphone
+from streamer.saving import SavedSound
+
+DONE, INTERRUPTED = 0, 128 + signal.SIGINT  # exit codes
+Complain = Callable[[str], None]
+OpenFeed = Callable[[Captioning, Display], Feed]
+
+
+def make_room(path: Path | None) -> None:
+    """Makes sure that a file can be made there, and that none is written over.
+
+    Raises:
+        CaptionsError: it cannot, or one is there.
+    """
+    if path is None:
+        return
+    if path.exists():
+        raise CaptionsError(f"{path}: is there already; choose another name, or remove it")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CaptionsError(f"{path.parent}: cannot be written ({error.strerror}); choose another") from None
+
+
+def prepare(given: Namespace, device: Device, notice: str, complain: Complain) -> Status:
+    """Looks whether files can be written, and shows that something is being waited for; gives the status to go on with.
+
+    Raises:
+        CaptionsError: a file cannot be written.
+    """
+    for path in (given.save, given.transcript):
+        make_room(path)
+    status = Status(device.name, notice=notice)
+    with Display(sys.stdout, sys.stderr, complain, status, _shown(given), events=given.events) as display:
+        display.refresh()
+    return status
+
+
+async def caption(
+    given: Namespace,
+    device: Device,
+    status: Status,
+    model: str,
+    complain: Complain,
+    open_feed: OpenFeed,
+    excuse: str = TOO_SLOW,
+) -> int:
+    """Shows and writes down what the microphone hears, until the user has enough; gives the exit code.
+
+    Args:
+        given: what the user typed: `microphone`, `save`, `transcript`, `format`, `events`.
+        device: what `chosen` made of `microphone`.
+        status: what `prepare` gave.
+        model: what transcripts say they were made with.
+        complain: tells the user one line, where no terminal shows notices.
+        open_feed: makes who writes it down; called once.
+        excuse: why sound may have to be left out.
+
+    Raises:
+        CaptionsError: the feed has given up.
+        MicrophoneError: the microphone cannot be opened.
+        OSError: captions or sound cannot be written any more.
+    """
+    with ExitStack() as stack:
+        transcript = LiveFile(given.transcript, writer(given.format, model)) if given.transcript else None
+        sound = stack.enter_context(SavedSound(given.save)) if given.save else None
+        display = Display(sys.stdout, sys.stderr, complain, status, _shown(given), model, given.events, transcript)
+        stack.enter_context(display)
+        display.refresh()
+        async with Microphone(given.microphone, device, display.say) as microphone:
+            captioning = Captioning(microphone, display, status, sound)
+            with Keys(sys.stdin, captioning.press) as captioning.keys:
+                _obey_signals(captioning)
+                await captioning.run(open_feed(captioning, display), excuse)
+    if given.transcript:
+        complain(f"the transcript is {given.transcript}")
+    return INTERRUPTED if captioning.abandoned else DONE
+
+
+def _shown(given: Namespace) -> str:
+    """What is seen: a transcript in another format has a file of its own."""
+    return "text" if given.transcript else str(given.format)
+
+
+def _obey_signals(captioning: Captioning) -> None:
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the last words are worth waiting for
+        loop.add_signal_handler(name, captioning.stop)
+    loop.add_signal_handler(signal.SIGTSTP, captioning.suspend)

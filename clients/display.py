@@ -1,0 +1,99 @@
+"""All that a user sees of a microphone: captions, the status line, notices, and the file that is written meanwhile."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TextIO
+
+from clients.formats import clock, mark_text, writer
+from clients.livefile import LiveFile
+from clients.status import Status, line
+from clients.terminal import EventView, PipeView, TerminalView, View
+from streamer.events import Event, Final
+
+
+class Display:
+    """Chooses once how to show; use it as a context, so that a terminal is left clean."""
+
+    def __init__(
+        self,
+        out: TextIO,
+        err: TextIO,
+        complain: Callable[[str], None],
+        status: Status,
+        form: str = "text",
+        model: str = "",
+        events: bool = False,
+        file: LiveFile | None = None,
+    ) -> None:
+        """Captions go to `out`.
+
+        Args:
+            out: a terminal gets captions that grow, anything else finals.
+            err: gets the status line, if it is a terminal and `out` is none.
+            complain: tells the user one line, where no terminal shows notices.
+            status: what the status line says; the owner changes it as it goes.
+            form: what finals are written as, if not shown on a terminal as text.
+            model: what the transcript says it was made with.
+            events: JSON instead of finals.
+            file: gets the finals too.
+        """
+        self._complain, self._status, self._file = complain, status, file
+        self._screen: TerminalView | None = None  # shows the status line
+        self._captions: View
+        show_status = lambda width: line(status, width)  # noqa: E731
+        if events:
+            self._captions = EventView(out)
+        elif form == "text" and _is_terminal(out):
+            self._captions = self._screen = TerminalView(out, status=show_status)
+        else:
+            self._captions = PipeView(out, writer(form, model))
+        # Events come so often that a status line between them would only flicker.
+        if self._screen is None and _is_terminal(err) and not (events and _is_terminal(out)):
+            self._screen = TerminalView(err, status=show_status)
+
+    def __enter__(self) -> Display:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._captions.close()
+        if self._screen:
+            self._screen.close()
+
+    def show(self, event: Event) -> None:
+        """Shows it everywhere; the file first, as a terminal may have been closed."""
+        if self._file:
+            self._file.show(event)
+        if self._screen and self._screen is not self._captions and isinstance(event, Final):
+            self._screen.hide()  # perhaps both are one terminal, as behind `| tee`
+        self._captions.show(event)
+
+    def say(self, notice: str) -> None:
+        """Tells what happened, and when."""
+        if self._screen:
+            self._screen.say(f"[{clock(self._status.seconds)} {notice}]")
+        else:
+            self._complain(notice)
+
+    def mark(self, number: int) -> None:
+        """Marks this moment for the user to find again."""
+        seconds = self._status.seconds
+        if self._file:
+            self._file.mark(number, seconds)
+        if self._screen:
+            self._screen.say(f"[{mark_text(number, seconds)}]")
+
+    def refresh(self) -> None:
+        """Redraws the status line."""
+        if self._screen:
+            self._screen.refresh()
+
+    def hide(self) -> None:
+        """Leaves the terminal to another program for a while."""
+        if self._screen:
+            self._screen.close()
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    return stream.isatty() and os.environ.get("TERM") != "dumb"

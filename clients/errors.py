@@ -1,0 +1,81 @@
+"""What can go wrong between a client and a daemon. Every message is one line that says what to do."""
+
+from __future__ import annotations
+
+
+class CaptionsError(Exception):
+    """The root. Raised itself when the server gives up on this stream for a reason of its own."""
+
+
+class AddressError(CaptionsError):
+    """The URL is not that of a server."""
+
+
+class UnreachableError(CaptionsError):
+    """Nobody answers, or not for longer than the stream could wait."""
+
+
+class UnauthorizedError(CaptionsError):
+    """The server wants another token."""
+
+
+class RefusedError(CaptionsError):
+    """The server has no room at the moment; later it may."""
+
+
+class BadRequestError(CaptionsError):
+    """The server does not understand what was asked or sent."""
+
+
+class ExpiredError(CaptionsError):
+    """The connection was lost for too long: the server has forgotten the session."""
+
+
+CODES: dict[str, type[CaptionsError]] = {  # of an error event; others are the root
+    "bad_message": BadRequestError,
+    "bad_audio": BadRequestError,
+    "refused": RefusedError,
+    "unauthorized": UnauthorizedError,
+    "unknown_session": ExpiredError,
+}
+
+
+def of_event(code: str, message: str) -> CaptionsError:
+    """The exception for an error that the server told."""
+    return CODES.get(code, CaptionsError)(_one_line(message))
+
+
+def of_status(url: str, status: int) -> CaptionsError:
+    """The exception for a handshake that was answered with this HTTP status."""
+    match status:
+        case 401:
+            return UnauthorizedError(f"{url}: the server wants a token that it knows; pass the one of its --token-file")
+        case 403:
+            return UnauthorizedError(f"{url}: the server does not let this client in; connect from another place")
+        case 404:
+            return AddressError(f"{url}: there is a server, but no captions at this path; try /v1/stream")
+        case 429 | 500 | 502 | 503 | 504:  # a proxy in front of it says the others
+            return RefusedError(f"{url}: the server takes no new streams just now; try again later")
+    return AddressError(f"{url}: answers with HTTP status {status}; it may be another program, check host and port")
+
+
+def of_close(code: int | None, reason: str) -> CaptionsError | None:
+    """The exception for a connection that the server closed on purpose; None: it was lost, and may be resumed."""
+    match code:
+        case 1013:
+            return RefusedError(_one_line(reason or "the server is busy; try again later"))
+        case 1012:
+            return RefusedError("the server is being restarted; what was said is final, connect again in a moment")
+        case 1001:
+            return CaptionsError(
+                _one_line(f"the server has ended the stream ({reason or 'it gives no reason'}); connect again")
+            )
+        case 1003 | 1007 | 1009:
+            return BadRequestError(_one_line(f"the server does not take this message: {reason or code}"))
+        case 4001:
+            return CaptionsError("another connection has resumed this session; only one can have it")
+    return None
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,90 @@
+"""What a user may type with `granite-stream overlay`, checked. Loads neither Qt nor sound."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from clients.arguments import Parser, channel, number
+from clients.asking import add_choices, choices
+from clients.overlay.look import config_file, remembered
+from streamer.listening import tell_devices_apart
+
+ORDERS = ("lock", "unlock", "quit")  # for an overlay that is running
+HIDE_SECONDS = 6.0
+
+EPILOG = f"""\
+Without URL the words are written down here; with URL by that daemon; with --channel too it shows what others say there.
+Unlocked it can be dragged by its middle and made wider by its edges; locked, clicks go through it.
+What was chosen last is remembered in {config_file()}
+
+exit codes: 0 ended as asked, 1 failed at run time, 2 wrong usage"""
+
+
+def parse(arguments: Sequence[str], complain: Callable[[str], None]) -> argparse.Namespace:
+    """The overlay that these arguments describe: `look`, `order` (or None), `microphone` (or None), `choices`, ….
+
+    Raises:
+        SystemExit: help was asked for (0), or it makes no sense (2).
+    """
+    parser = _parser()
+    parser.complain = complain
+    given = parser.parse_args(arguments)
+    if given.channel and not given.url:
+        parser.error("--channel is one of a daemon; name it: granite-stream overlay URL --channel NAME")
+    tell_devices_apart(parser, given)
+    if given.channel and given.microphone:
+        parser.error("--channel shows what others say; --device is a microphone of your own")
+    names = ("font", "size", "opacity", "lines", "position", "width", "screen")
+    try:
+        given.look = remembered(config_file(), **{name: getattr(given, name) for name in names})
+    except ValueError as error:
+        parser.error(str(error))
+    given.choices = choices(parser, given)
+    return given
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="granite-stream overlay",
+        usage="granite-stream overlay [URL [--channel NAME]] [options]",
+        description="Captions over any window: of a microphone, or of what others say at a daemon.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("url", nargs="?", metavar="URL", help="of a daemon: ws://HOST:PORT, wss://HOST:PORT or HOST:PORT")
+    add("--channel", metavar="NAME", type=channel, help="show whoever speaks on this channel of the daemon")
+    which = "the microphone, by number or (part of its) name; auto, cpu, cuda or mps: where to compute; or one of each"
+    add("--device", action="append", default=[], metavar="NAME", help=which)
+    add("--token-file", metavar="FILE", type=Path, help="holds the token that the daemon wants")
+    _add_look(parser)
+    _add_orders(parser)
+    add_choices(parser)
+    add("--model", default="nano", metavar="NAME", help="without URL: nano (default, embedded) or a directory")
+    add("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"), help="without URL")
+    add("--threads", metavar="N", type=number(int, 1), help="without URL: processor threads to use")
+    return parser
+
+
+def _add_look(parser: Parser) -> None:
+    add = parser.add_argument_group("look").add_argument
+    add("--font", metavar="NAME", help="a family (default: the desktop's own)")
+    add("--size", metavar="PIXELS", type=number(int, 1), help="of the font (default: 34)")
+    add("--opacity", metavar="X", type=number(float, 0), help="of the box behind the text, 0 to 1 (default: 0.8)")
+    add("--lines", metavar="N", type=number(int, 1), help="at most (default: 2)")
+    where = "top, middle or bottom, perhaps with -left or -right; or X,Y in pixels (default: bottom)"
+    add("--position", metavar="WHERE", help=where)
+    add("--width", metavar="WIDTH", help="of the box, such as 60%% of the screen or 900 pixels (default: 60%%)")
+    add("--screen", metavar="NAME", help="its name or number, from 0 on (default: the first)")
+    away = "of silence after which captions go; 0: they stay (default: 6)"
+    add("--hide", metavar="S", type=number(float, 0), default=HIDE_SECONDS, help=away)
+
+
+def _add_orders(parser: Parser) -> None:
+    group = parser.add_argument_group("for an overlay that is running").add_mutually_exclusive_group()
+    texts = ("clicks go through it", "it can be moved and resized", "it ends")
+    for order, text in zip(ORDERS, texts, strict=True):
+        group.add_argument(f"--{order}", dest="order", action="store_const", const=order, help=text)

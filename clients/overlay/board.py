@@ -1,0 +1,84 @@
+"""What the overlay has to say at a moment: captions, a message, or what is wrong. Pure: no Qt, no clock of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clients.overlay.roll import Measure, Roll, Row
+from streamer.events import Event, Final, Partial, SpeechStarted
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What is to be seen: rows of captions, or a notice, or nothing."""
+
+    rows: tuple[Row, ...] = ()
+    notice: str = ""
+
+
+NOTHING = Shown()
+
+
+class Board:
+    """Takes what happens and knows what to show. Times are seconds of any clock that only goes forward."""
+
+    def __init__(self, hide_seconds: float) -> None:
+        """Captions go so long after the last change; 0: they stay."""
+        self._hide_seconds = hide_seconds
+        self._roll = Roll(len, 1, 1)  # until `lay_out`
+        self._rows: list[Row] = []
+        self._message = ""  # what happened: until something is said, or for as long as captions stay
+        self._trouble = ""  # what is wrong: seen while there is nothing else, for as long as it lasts
+        self._changed_at = 0.0
+        self._open = ("", "")  # the committed text and the draft of the open segment
+
+    def lay_out(self, measure: Measure, width: float, lines: int) -> None:
+        """The font or the window is another: what is seen is divided anew."""
+        text = " ".join(f"{row.committed}".strip() for row in self._rows).strip()
+        self._roll = Roll(measure, width, lines)
+        if self._rows and not any(self._open):
+            self._rows = self._roll.settle(text)
+        elif self._rows:
+            self._rows = self._roll.show(*self._open)
+
+    def take(self, event: Event, now: float) -> None:
+        """Something was said."""
+        match event:
+            case SpeechStarted():
+                self._roll.begin()
+                self._open = ("", "")
+            case Partial(committed=committed, draft=draft):
+                self._open = (committed, draft)
+                self._put(self._roll.show(committed, draft), bool(committed + draft), now)
+            case Final(text=text):
+                self._open = ("", "")
+                self._put(self._roll.settle(text), bool(text), now)
+
+    def say(self, message: str, now: float) -> None:
+        """Something happened."""
+        self._message, self._changed_at = message, now
+
+    def trouble(self, what: str) -> None:
+        """Something is wrong from now on; nothing: it is well again."""
+        self._trouble = what
+
+    def shown(self, now: float) -> Shown:
+        """What is to be seen now."""
+        if self.hides_in(now) == 0:
+            self._roll.clear()
+            self._rows, self._message = [], ""
+        if self._message:
+            return Shown(notice=self._message)
+        if self._rows:
+            return Shown(rows=tuple(self._rows))
+        return Shown(notice=self._trouble)
+
+    def hides_in(self, now: float) -> float | None:
+        """Seconds until captions and messages go; None: they do not."""
+        if not (self._rows or self._message) or not self._hide_seconds:
+            return None
+        return max(0.0, self._changed_at + self._hide_seconds - now)
+
+    def _put(self, rows: list[Row], said: bool, now: float) -> None:
+        if said:
+            self._rows, self._message, self._changed_at = rows, "", now

@@ -1,0 +1,103 @@
+"""Text that grows at its end, a few rows of which are seen. Pure: how wide a text is, somebody else knows.
+
+No word moves but upwards: rows that are full stay as they are, also when a draft gets shorter or the oldest rows are
+forgotten.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+Measure = Callable[[str], float]  # the width of a text, in pixels
+
+SPARE_ROWS = 2  # above those seen; what is older is forgotten, by whole rows
+WORDS = re.compile(r"\s*\S+\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: what stands for good, and behind it what may change."""
+
+    committed: str = ""
+    draft: str = ""
+
+
+class Roll:
+    """The rows of captions that come one segment after the other."""
+
+    def __init__(self, measure: Measure, width: float, lines: int) -> None:
+        """Shows so many rows of this width."""
+        self._measure, self._width, self._lines = measure, width, lines
+        self._past = ""  # finals, as far as they have not been forgotten
+        self._skipped = 0  # characters of the open segment that have
+        self._most = 0  # rows that the text has had
+
+    def clear(self) -> None:
+        """Forgets what was said before the open segment."""
+        self._past, self._most = "", 0
+
+    def begin(self) -> None:
+        """A segment opens."""
+        self._skipped = 0
+
+    def show(self, committed: str, draft: str) -> list[Row]:
+        """The rows to show, oldest first: the open segment, and as much before it as there is room for."""
+        rows = self._rows(committed, draft)
+        if len(rows) > self._lines + SPARE_ROWS and self._forget(rows[: -self._lines], committed, draft):
+            rows = self._rows(committed, draft)
+            self._most = len(rows)
+        self._most = max(self._most, len(rows))
+        rows += [Row()] * (self._most - len(rows))
+        return rows[-self._lines :]
+
+    def settle(self, text: str) -> list[Row]:
+        """The same for a final: its segment is over."""
+        rows = self.show(text, "")
+        self._past = self._before(text) + text[self._skipped :]
+        self._skipped = 0
+        return rows
+
+    def _before(self, text: str) -> str:
+        return f"{self._past} " if self._past and text else self._past
+
+    def _rows(self, committed: str, draft: str) -> list[Row]:
+        settled = self._before(committed + draft) + committed[self._skipped :]
+        return list(wrap(settled, draft, self._measure, self._width))
+
+    def _forget(self, rows: list[Row], committed: str, draft: str) -> bool:
+        """Forgets these rows if they stand for good: what comes behind them is divided as it was."""
+        if any(row.draft for row in rows):
+            return False  # a later text will do
+        characters, before = sum(len(row.committed) for row in rows), self._before(committed + draft)
+        self._past = self._past[characters:]
+        self._skipped += max(0, characters - len(before))
+        return True
+
+
+def wrap(committed: str, draft: str, measure: Measure, width: float) -> Iterator[Row]:
+    """Divides a text into rows that lose no character: a space at a row's end stays there, unseen."""
+    text, border, start, end = committed + draft, len(committed), 0, 0
+
+    def row() -> Row:
+        return Row(text[start : max(start, min(end, border))], text[max(start, border) : end])
+
+    for word in WORDS.finditer(text):
+        if measure(text[start : word.end()].strip()) <= width:
+            end = word.end()
+            continue
+        if end > start:
+            yield row()
+        start, end = word.start(), word.end()
+        while measure(text[start:end].strip()) > width:  # one word, wider than a row
+            end = start + _fitting(text[start:end], measure, width)
+            yield row()
+            start, end = end, word.end()
+    if end > start:
+        yield row()
+
+
+def _fitting(word: str, measure: Measure, width: float) -> int:
+    """How many of its characters fit; at least one."""
+    return next((count for count in range(len(word) - 1, 1, -1) if measure(word[:count]) <= width), 1)

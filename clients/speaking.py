@@ -1,0 +1,46 @@
+"""`granite-stream connect URL --mic`: a microphone here, the network far away."""
+
+from __future__ import annotations
+
+import asyncio
+from argparse import Namespace
+
+from clients.connection import connect
+from clients.console import Complain, caption, prepare
+from clients.remote import ENCODING, EXCUSE, RemoteFeed
+from clients.status import Status
+from streamer.devices import Device
+from streamer.microphone import chosen
+from streamer.portaudio import MicrophoneError, quiet_libraries
+
+FAILED = 1  # exit code
+
+
+def speak(given: Namespace, token: str | None, complain: Complain) -> int:
+    """Runs until the user has enough; gives the exit code.
+
+    Raises:
+        CaptionsError: the daemon cannot be reached or gives up, or a file cannot be written.
+        OSError: captions or sound cannot be written any more.
+    """
+    with quiet_libraries():
+        try:
+            device = chosen(given.microphone)
+            status = prepare(given, device, f"connecting to {given.url}", complain)
+            return asyncio.run(_speak(given, token, device, status, complain))
+        except MicrophoneError as error:
+            complain(str(error))
+            return FAILED
+
+
+async def _speak(given: Namespace, token: str | None, device: Device, status: Status, complain: Complain) -> int:
+    async with connect(given.url, token=token, encoding=ENCODING, **given.choices) as captions:
+        return await caption(
+            given,
+            device,
+            status,
+            captions.model,
+            complain,
+            lambda run, display: RemoteFeed(captions, run, display.say),
+            EXCUSE,
+        )

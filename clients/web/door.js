@@ -1,0 +1,33 @@
+// The way in to the server that this page came from.
+
+const PROTOCOL = "granite-stream";
+const TOKEN = /^[A-Za-z0-9._~-]{16,256}$/; // others can be in no header, so no server knows them
+
+export function dial(token) {
+  const url = new URL("/v1/stream", location.href);
+  url.protocol = url.protocol.replace("http", "ws");
+  return new WebSocket(url, token ? [PROTOCOL, `bearer.${token}`] : [PROTOCOL]); // browsers cannot send it as a header
+}
+
+// What stands in the way, in a word: "token", "busy", "away"; "" if nothing does. A socket would not tell.
+export async function obstacle(token) {
+  if (token && !TOKEN.test(token)) return "token";
+  const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  try {
+    const answers = [fetch("/metrics", { method: "HEAD", headers }), fetch("/ready", { method: "HEAD" })];
+    const [door, ready] = await Promise.all(answers);
+    if (door.status === 401) return "token";
+    return ready.ok ? "" : "busy";
+  } catch {
+    return "away";
+  }
+}
+
+export const WORDS = {
+  token: "The server asks for a token, and does not know this one.",
+  busy: "The server is still loading its model, or about to stop.",
+  away: "The server cannot be reached. Is granite-stream serve running?",
+  "":
+    "The server takes no connection from here. Too many may be open; or this page has to be opened at localhost or at " +
+    "a numeric address, or the server needs a token file.",
+};

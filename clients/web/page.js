@@ -1,0 +1,244 @@
+// The page: a microphone to captions. It draws what Connection, Microphone and Transcript tell it.
+
+import { SegmentView, Transcript } from "./captions.js";
+import { Connection } from "./connection.js";
+import { WORDS, obstacle } from "./door.js";
+import { Microphone, explain, microphones } from "./microphone.js";
+import { forgetFinals, loadFinals, loadToken, saveFinal, saveToken } from "./saved.js";
+import * as subtitles from "./subtitles.js";
+
+const $ = (id) => document.getElementById(id);
+const captions = $("captions");
+const METER_SECONDS = 0.25; // between two changes: each is a new picture, and those cost more than all the captions
+const NEAR_THE_END = 80; // pixels: whoever has scrolled up further is reading, and is left alone
+
+let transcript = new Transcript(loadFinals());
+let open = null; // the segment that is being spoken: {view, partial, offset, stale}
+let microphone = null; // while it listens
+let connection = null; // until the last words are there
+let loudest = 0; // since the meter was drawn
+let drawnSeconds = 0; // when it was
+let farewell = ""; // why it stopped, if not because the user wanted it
+let heardSeconds = transcript.end; // since the first start: a second one goes on behind the first
+let token = loadToken();
+
+// --- what the user does ---
+
+$("controls").addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (microphone) stop();
+  else start();
+});
+
+$("mute").addEventListener("click", () => {
+  microphone.muted = !microphone.muted;
+  listening();
+});
+
+$("access").addEventListener("submit", (event) => {
+  event.preventDefault();
+  token = $("token").value.trim();
+  saveToken(token);
+  start();
+});
+
+$("clear").addEventListener("click", () => {
+  if (!confirm("Forget these captions?")) return;
+  forgetFinals();
+  transcript = new Transcript();
+  heardSeconds = 0;
+  captions.replaceChildren();
+  showElapsed();
+  offer();
+});
+
+$("channel").addEventListener("input", () => {
+  const channel = $("channel").value.trim();
+  const path = `/overlay?channel=${encodeURIComponent(channel)}`;
+  const link = $("overlay").querySelector("a");
+  link.href = token ? `${path}#token=${token}` : path;
+  link.textContent = location.origin + path; // without the token: others may look at this screen
+  $("overlay").hidden = !channel;
+});
+
+$("copy").addEventListener("click", async () => {
+  await navigator.clipboard.writeText($("overlay").querySelector("a").href);
+  say(token ? "Copied, with the token in it." : "Copied.");
+});
+
+for (const button of document.querySelectorAll("[data-save]")) {
+  button.addEventListener("click", () => save(button.dataset.save));
+}
+
+window.addEventListener("beforeunload", (event) => {
+  if (microphone) event.preventDefault(); // closing the tab would end the captions
+});
+
+// --- start and stop ---
+
+async function start() {
+  $("start").disabled = true;
+  say("Starting…");
+  const why = await obstacle(token);
+  askForToken(why === "token");
+  if (why) {
+    $("start").disabled = false;
+    return say(why === "token" && !token ? "This server asks for a token." : WORDS[why], "wrong");
+  }
+  try {
+    microphone = await Microphone.open($("microphone").value);
+  } catch (error) {
+    return say(explain(error), "wrong");
+  } finally {
+    $("start").disabled = false;
+  }
+  connection = connect();
+  microphone.listen(heard, () => stop("The microphone is gone."));
+  $("start").textContent = "Stop";
+  $("mute").disabled = false;
+  offer();
+  listMicrophones(); // only now does the browser tell their names
+}
+
+function connect() {
+  const channel = $("channel").value.trim();
+  const made = new Connection({
+    token,
+    sampleRate: microphone.sampleRate,
+    offset: heardSeconds,
+    start: channel ? { channel } : {},
+  });
+  made.addEventListener("caption", ({ detail }) => show(detail.event, detail.offset));
+  made.addEventListener("anew", () => open && (open.stale = true)); // it stands until its words come again
+  made.addEventListener("open", listening);
+  made.addEventListener("lost", ({ detail }) => lost(detail));
+  made.addEventListener("ended", ({ detail }) => ended(detail));
+  return made;
+}
+
+function stop(why = "") {
+  farewell = why;
+  microphone.close();
+  microphone = null;
+  connection.stop();
+  $("start").textContent = "Start";
+  $("start").disabled = true; // until the last words are there
+  $("mute").disabled = true;
+  $("level").value = 0;
+  listening();
+}
+
+function ended(why) {
+  if (microphone) stop(why);
+  connection = null;
+  if (open) close({ ...open.partial, text: open.partial.committed }, open.offset); // its final will never come
+  offer();
+  $("start").disabled = false;
+  askForToken(why === WORDS.token);
+  say(why || farewell || "Done.", why || farewell ? "wrong" : "");
+}
+
+// --- what happens ---
+
+function heard(samples, level) {
+  connection.send(samples);
+  heardSeconds += samples.length / microphone.sampleRate;
+  loudest = Math.max(loudest, level);
+  if (Math.abs(heardSeconds - drawnSeconds) < METER_SECONDS) return;
+  $("level").value = Math.min(1, Math.sqrt(loudest) * 1.6); // quiet speech moves it visibly
+  [loudest, drawnSeconds] = [0, heardSeconds];
+  showElapsed();
+}
+
+function showElapsed() {
+  const seconds = Math.floor(heardSeconds);
+  const time = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+  if ($("elapsed").textContent !== time) $("elapsed").textContent = time;
+}
+
+function listening() {
+  $("mute").ariaPressed = String(Boolean(microphone?.muted));
+  if (microphone) say(microphone.muted ? "Muted." : "Listening.", "live");
+  else say(farewell || "Writing the last words…", farewell && "wrong");
+}
+
+function lost(why) {
+  const kept = microphone ? "What you say is kept." : "The last words are still missing.";
+  say(`${why || "The connection is lost."} ${kept} Reconnecting…`, "wrong");
+}
+
+function show(event, offset) {
+  if (event.type !== "partial" && event.type !== "final") return;
+  const reading = captions.scrollHeight - captions.scrollTop - captions.clientHeight > NEAR_THE_END;
+  if (open?.stale) drop();
+  open ??= begin();
+  if (event.type === "final") {
+    close(event, offset);
+  } else {
+    open.view.show(event.committed, event.draft);
+    Object.assign(open, { partial: event, offset });
+  }
+  if (!reading) captions.scrollTop = captions.scrollHeight;
+}
+
+function begin() {
+  const view = new SegmentView();
+  captions.append(view.element);
+  return { view };
+}
+
+function close(final, offset) {
+  if (!final.text) return drop();
+  open.view.show(final.text, "");
+  open = null;
+  saveFinal(transcript.finals.length, transcript.take(final, offset));
+  offer();
+}
+
+function drop() {
+  open.view.element.remove();
+  open = null;
+}
+
+function say(text, kind = "") {
+  $("status").textContent = text;
+  $("status").className = kind;
+}
+
+function askForToken(asked) {
+  if (asked === !$("access").hidden) return;
+  $("access").hidden = !asked;
+  (asked ? $("token") : $("start")).focus();
+}
+
+function offer() {
+  for (const button of document.querySelectorAll("[data-save]")) button.disabled = !transcript.finals.length;
+  $("clear").disabled = !transcript.finals.length || connection !== null;
+  $("channel").disabled = connection !== null; // it counts from a start on
+}
+
+function save(kind) {
+  const write = { txt: subtitles.text, srt: subtitles.srt, vtt: subtitles.vtt }[kind];
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([write(transcript.finals)], { type: "text/plain;charset=utf-8" }));
+  link.download = `captions.${kind}`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000); // the browser may still be reading
+}
+
+async function listMicrophones() {
+  const chosen = $("microphone").value;
+  const options = (await microphones()).map((device) => new Option(device.label || "microphone", device.deviceId));
+  $("microphone").replaceChildren(new Option("default", ""), ...options);
+  $("microphone").value = options.some((option) => option.value === chosen) ? chosen : "";
+}
+
+for (const { text } of transcript.finals) {
+  const earlier = new SegmentView();
+  earlier.show(text, "");
+  captions.append(earlier.element);
+}
+showElapsed();
+offer();
+navigator.mediaDevices?.addEventListener("devicechange", listMicrophones);
+listMicrophones();

@@ -1,0 +1,172 @@
+"""What can be listened to: PortAudio's inputs, and the sources of a sound server, which PortAudio hides.
+
+Knows nothing of streams or captions. PulseAudio and PipeWire tell their sources, monitors of what plays among them, by
+`pactl`; PortAudio reaches them through ALSA's one device `pulse`, which obeys the environment variable PULSE_SOURCE.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TextIO
+
+from streamer.portaudio import MicrophoneError, quiet_libraries, sounddevice
+
+SERVER_DEVICE = "pulse"  # what PortAudio calls the sound server
+SERVER_SECONDS = 5.0  # its answer may take, before it counts as absent
+MOST_CHANNELS = 16  # a device that offers more is a mixer that takes any number, not a microphone
+LOOPBACKS = re.compile(r"\bmonitor\b|loopback|stereo mix|what u hear|blackhole|soundflower|cable output", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Something that gives sound."""
+
+    index: int  # in the list that the user sees
+    name: str  # for people
+    rate: int  # samples a second, its own
+    channels: int
+    is_default: bool
+    is_loopback: bool  # what plays on this machine, not a microphone
+    portaudio: int  # PortAudio's number for it, until PortAudio is started again
+    source: str | None = None  # the sound server's name for it
+
+
+def inputs() -> list[Device]:
+    """All that can be listened to: the sound server's sources first, since they have names that people know."""
+    portaudio = sounddevice()
+    found = [dict(values) for values in portaudio.query_devices()]
+    default = portaudio.default.device[0]
+    server = next((number for number, values in enumerate(found) if values["name"] == SERVER_DEVICE), None)
+    devices: list[Device] = []
+    if server is not None:
+        preferred = _pactl("info").get("default_source_name")
+        for values in _sources():
+            name, (rate, channels) = values["description"], _shape(values["sample_specification"])
+            loopback = values.get("monitor_source") not in (None, "", "n/a")
+            chosen = values["name"] == preferred
+            devices.append(Device(len(devices), name, rate, channels, chosen, loopback, server, values["name"]))
+    known = any(device.is_default for device in devices)
+    for number, values in enumerate(found):
+        if channels := values["max_input_channels"]:
+            name, rate = values["name"], round(values["default_samplerate"])
+            channels = channels if channels <= MOST_CHANNELS else 1
+            chosen = number == default and not known
+            devices.append(Device(len(devices), name, rate, channels, chosen, bool(LOOPBACKS.search(name)), number))
+    return devices
+
+
+def default_input(devices: Sequence[Device]) -> Device:
+    """What the system prefers. Its source is left open: the sound server knows best, and moves along if that changes.
+
+    Raises:
+        MicrophoneError: nothing can be listened to.
+    """
+    if not devices:
+        raise MicrophoneError(f"no microphone was found; {_cure()}")
+    device = next((device for device in devices if device.is_default), devices[0])
+    return replace(device, is_default=True, source=None)
+
+
+def find(wanted: str, devices: Sequence[Device]) -> Device:
+    """The device with this number or name; a part of the name will do if no other has it.
+
+    Raises:
+        MicrophoneError: there is none, or more than one.
+    """
+    if not devices:
+        raise MicrophoneError(f"no microphone was found; {_cure()}")
+    if wanted.isdecimal() and int(wanted) < len(devices):
+        return devices[int(wanted)]
+    sought = wanted.casefold()
+    exact = [device for device in devices if sought in (device.name.casefold(), (device.source or "").casefold())]
+    partly = [device for device in devices if sought in f"{device.name}\n{device.source or ''}".casefold()]
+    chosen = exact or partly
+    if not chosen:
+        raise MicrophoneError(f"--device {wanted}: there is no such microphone; granite-stream devices lists them")
+    if len(chosen) > 1:
+        names = ", ".join(f"{device.index} {device.name}" for device in chosen)
+        raise MicrophoneError(f"--device {wanted}: could be {names}; say its number")
+    return chosen[0]
+
+
+def again(device: Device, devices: Sequence[Device]) -> Device:
+    """The same device in a newer list, where its number may be another.
+
+    Raises:
+        MicrophoneError: it is not there.
+    """
+    for each in devices:
+        if (each.name, each.source) == (device.name, device.source):
+            return each
+    raise MicrophoneError(f"{device.name} is not there")
+
+
+def is_there(device: Device) -> bool:
+    """Whether the sound server still has its source: when one goes, its listeners get another without a word."""
+    return device.source is None or any(values["name"] == device.source for values in _sources())
+
+
+def show_devices(out: TextIO) -> None:
+    """A table for people.
+
+    Raises:
+        MicrophoneError: PortAudio is missing, or there is nothing to show.
+    """
+    devices = inputs()
+    if not devices:
+        raise MicrophoneError(f"no microphone was found; {_cure()}")
+    width = max(len(device.name) for device in devices)
+    for device in devices:
+        mark = "*" if device.is_default else " "
+        channels = {1: "mono", 2: "stereo"}.get(device.channels, f"{device.channels} channels")
+        loopback = "   what plays here (loopback)" if device.is_loopback else ""
+        line = f"{mark} {device.index:>2}  {device.name:<{width}}  {device.rate:>6} Hz  {channels}{loopback}"
+        out.write(f"{line.rstrip()}\n")
+    out.write("* is the default. Choose another by number or name: granite-stream --mic --device NAME\n")
+
+
+def main(arguments: Sequence[str], complain: Callable[[str], None]) -> int:
+    """`granite-stream devices`."""
+    try:
+        with quiet_libraries():
+            show_devices(sys.stdout)
+    except MicrophoneError as error:
+        complain(str(error))
+        return 1
+    return 0
+
+
+def _sources() -> list[dict[str, Any]]:
+    sources = _pactl("list", "sources")
+    return sources if isinstance(sources, list) else []
+
+
+def _pactl(*command: str) -> Any:
+    """The sound server's answer; nothing if there is no server, or no `pactl` that speaks JSON."""
+    line = ["pactl", "--format=json", *command]
+    # In some languages its numbers have a comma, and are no JSON.
+    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+    try:
+        answer = subprocess.run(line, capture_output=True, timeout=SERVER_SECONDS, env=environment, check=True).stdout
+        return json.loads(answer)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return {}
+
+
+def _shape(specification: str) -> tuple[int, int]:
+    """Rate and channels of `s16le 2ch 44100Hz`."""
+    shape = re.search(r"(\d+)ch (\d+)Hz", specification)
+    assert shape, specification
+    return int(shape[2]), int(shape[1])
+
+
+def _cure() -> str:
+    if _sources():
+        return "the sound server has some, but PortAudio does not see them: apt install libasound2-plugins"
+    return "plug one in, or start the sound server of your desktop"

@@ -1,0 +1,85 @@
+"""One WebSocket connection, as websockets makes it, with what months of strange clients ask for besides."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+
+KERNEL_BYTES = 2**18  # asked of the kernel for each direction of a connection: more would only make answers late
+PART_SECONDS = 5.0  # a client may take to read what there is, and to answer the close frame
+
+
+class Line(ServerConnection):
+    """A connection that knows when it last heard anything.
+
+    websockets gives a client up whose pong is late. But a pong waits behind all audio that was sent before it, and
+    that may be much where a file is sent faster than it is transcribed. Any sign of life will do, and there can be
+    none while it is us who do not read.
+    """
+
+    heard_at: float
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The TCP connection is there."""
+        super().connection_made(transport)
+        self.heard_at = self.loop.time()
+        kernel = transport.get_extra_info("socket")
+        kernel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
+        kernel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, KERNEL_BYTES)
+
+    def data_received(self, data: bytes) -> None:
+        """Something came."""
+        self.heard_at = self.loop.time()
+        super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The TCP connection is gone."""
+        peer = self.remote_address
+        super().connection_lost(exc)
+        self.transport = Gone({"peername": peer})
+
+    async def part(self, code: int, reason: str) -> None:
+        """Closes, also where nobody reads what is sent; `close` would wait for that without end."""
+        try:
+            async with asyncio.timeout(PART_SECONDS), asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._ignore())
+                await self.close(code, reason)
+        except TimeoutError:
+            self.transport.abort()
+
+    async def _ignore(self) -> None:
+        """Reads what still comes: the answer to the close frame stands behind it."""
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await self.recv()
+
+    def silent_seconds(self) -> float:
+        """Since something could have come and did not."""
+        if self.recv_messages.paused:
+            self.heard_at = self.loop.time()
+        return self.loop.time() - self.heard_at
+
+
+class Gone(asyncio.Transport):
+    """Stands where a transport was that has been closed. It can be ended again, as often as anyone likes.
+
+    websockets aborts the transport when something is to be sent behind the end; asyncio's own, if the end came while
+    bytes were waiting and these could still be sent, then fails with an AttributeError.
+    """
+
+    def abort(self) -> None:
+        """It has ended."""
+
+    def close(self) -> None:
+        """It has ended."""
+
+    def is_closing(self) -> bool:
+        """It has."""
+        return True
+
+    def resume_reading(self) -> None:
+        """Nothing will come."""

@@ -1,0 +1,45 @@
+"""From what the user typed to a network that is ready to hear."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+import numpy as np
+import torch
+
+from model import GraniteSpeech, GraniteStreamError
+from model.features import SAMPLE_RATE
+from streamer.engine import Engine
+
+
+def load_engine(arguments: Namespace, live: bool = True) -> Engine:
+    """The engine that `--model`, `--device`, `--dtype` and `--threads` name.
+
+    Args:
+        arguments: of the command.
+        live: somebody will be speaking, so the network is warmed up: first calls are slow.
+
+    Raises:
+        GraniteStreamError: there is no such model or device; the message says what to do.
+    """
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    dtype = None if arguments.dtype == "auto" else getattr(torch, arguments.dtype)
+    model = GraniteSpeech.load(arguments.model, dtype=dtype, device=device(arguments.device))
+    if live:
+        model.transcribe(np.zeros(SAMPLE_RATE, np.float32))
+    return Engine(model)
+
+
+def device(name: str) -> str:
+    """The torch device of a name; `auto` is the fastest there is.
+
+    Raises:
+        GraniteStreamError: it is not there.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return "cuda" if there["cuda"] else "cpu"
+    if not there[name]:
+        raise GraniteStreamError(f"--device {name}: torch finds no such device here; leave --device out")
+    return name

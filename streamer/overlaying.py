@@ -1,0 +1,75 @@
+"""`granite-stream overlay`: captions over any window. Only here does the overlay meet the network."""
+
+from __future__ import annotations
+
+import asyncio
+from argparse import Namespace
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from clients.asking import read_token
+from clients.errors import CaptionsError
+from clients.overlay.arguments import parse
+from clients.overlay.desktop import DesktopError, libraries_missing, prepare
+from clients.overlay.sources import Outlet, follow, hear, hear_far, persist
+from streamer.devices import Device
+from streamer.microphone import chosen
+from streamer.options import Options, instruct
+from streamer.portaudio import MicrophoneError, quiet_libraries
+
+FAILED = 1  # exit code
+
+
+def main(arguments: Sequence[str], complain: Callable[[str], None]) -> int:
+    """Runs the command and gives its exit code; `complain` tells the user one line."""
+    given = parse(arguments, complain)
+    with quiet_libraries():
+        try:
+            return _run(given, complain)
+        except (DesktopError, MicrophoneError, CaptionsError) as error:
+            complain(str(error))
+        except OSError as error:
+            complain(f"{error.filename}: {error.strerror}; check the path")
+    return FAILED
+
+
+def _run(given: Namespace, complain: Callable[[str], None]) -> int:
+    try:
+        limits = prepare()
+        from clients.overlay import app  # loads Qt
+    except ImportError as error:
+        raise libraries_missing(error) from None
+    if given.order:
+        return app.order(given.order, complain)
+    token = read_token(given.token_file)
+    device = None if given.channel else chosen(given.microphone)
+    if limits:
+        complain(limits)
+    return app.run(given, lambda outlet: _source(given, token, device, outlet), complain)
+
+
+def _source(given: Namespace, token: str | None, device: Device | None, outlet: Outlet) -> Coroutine[Any, Any, None]:
+    if device is None:
+        return follow(given.url, token, given.channel, outlet)
+    if given.url:
+        return hear_far(given.url, token, given.choices, given.microphone, device, outlet)
+    return _hear_here(given, device, outlet)
+
+
+async def _hear_here(given: Namespace, device: Device, outlet: Outlet) -> None:
+    """Writes down here what a microphone hears."""
+    outlet.trouble(f"Loading {given.model} …")
+
+    def load() -> Any:
+        from streamer.loading import load_engine  # loads torch
+
+        return load_engine(given)
+
+    engine = await asyncio.to_thread(load)
+    from streamer.worker import Worker
+
+    numbers = {name: value for name, value in given.choices.items() if name not in ("prompt", "keywords")}
+    options = Options(instruction=instruct(given.prompt, given.keywords or ()), **numbers)
+    async with Worker(engine) as worker:
+        listen = lambda: hear(given.microphone, device, outlet, lambda run, _: worker.open(options, run.take))  # noqa: E731
+        await persist(listen, outlet)

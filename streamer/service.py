@@ -1,0 +1,173 @@
+"""`granite-stream serve`: loads the network, opens the port, and ends well. Here the service meets the system."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import threading
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from websockets.asyncio.server import Server as Listener
+
+from streamer import logs
+from streamer.server import Server
+from streamer.serving import Serving, parse
+
+if TYPE_CHECKING:
+    from streamer.engine import Engine
+    from streamer.worker import Worker
+
+log = logging.getLogger("granite_stream")
+
+DONE, FAILED, WRONG_USAGE = 0, 1, 2
+LAST_WORDS_SECONDS = 2.0  # for errors to reach the clients when the network has died
+
+Result = TypeVar("Result")
+
+
+def main(arguments: Sequence[str], complain: Callable[[str], None]) -> int:
+    """Runs the service until a signal ends it; gives the exit code."""
+    try:
+        serving = parse(arguments)
+    except ValueError as error:
+        complain(f"{error} (see granite-stream serve --help)")
+        return WRONG_USAGE
+    logs.set_up(serving.log_json)
+    return asyncio.run(run(serving, lambda: _load(serving.model), complain))
+
+
+async def run(serving: Serving, load_engine: Callable[[], Engine], complain: Callable[[str], None]) -> int:
+    """The whole life: listening, loading, ready, draining. The port answers from the beginning."""
+    from model.errors import GraniteStreamError
+
+    server, stop = Server(serving.access, serving.limits), _stop_signal()
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            port = server.listening(serving.host, serving.port, serving.tls)
+            _log_addresses(await stack.enter_async_context(port), serving)
+        except OSError as error:  # taken, forbidden, or not of this machine
+            complain(f"{serving.host}:{serving.port}: {error.strerror or error}; choose another --host or --port")
+            return FAILED
+        loaded = in_thread(load_engine)
+        await _first(loaded, stop)
+        if not loaded.done():
+            return DONE  # asked to stop while loading; the thread dies with the process
+        try:
+            engine = loaded.result()
+        except GraniteStreamError as error:
+            complain(str(error))
+            return FAILED
+        return await _serve(server, engine, stop, serving.drain_seconds)
+
+
+async def _serve(server: Server, engine: Engine, stop: asyncio.Future[None], drain_seconds: float) -> int:
+    from streamer.worker import Worker
+
+    async with Worker(engine) as worker:
+        _open(server, worker, engine.model.name)
+        notify("READY=1")
+        log.info("ready", extra={"fields": {"model": engine.model.name}})
+        await _first(worker.lost, stop)
+        notify("STOPPING=1")
+        if not worker.lost.done():
+            server.health.draining = True
+            await _drain(server, drain_seconds)
+        if not worker.lost.done():
+            return DONE
+        server.health.broken = True
+        log.error("the network has died", exc_info=worker.lost.result())
+        await _drain(server, LAST_WORDS_SECONDS)
+        return FAILED
+
+
+def _open(server: Server, worker: Worker, model: str) -> None:
+    server.sessions.worker, server.sessions.model = worker, model
+    server.metrics.watch(worker)
+    server.health.loading = False
+
+
+async def _drain(server: Server, seconds: float) -> None:
+    """No new sessions; those there are get their finals, as long as it lasts."""
+    server.sessions.drain()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await server.sessions.empty.wait()
+    log.info("drained", extra={"fields": {"cut_off": sum(server.sessions.counts().values())}})
+
+
+async def _first(*futures: asyncio.Future[Any]) -> None:
+    await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+
+
+def _stop_signal() -> asyncio.Future[None]:
+    """Done at the first SIGTERM or SIGINT. The second ends the process, whatever it is doing."""
+    loop = asyncio.get_running_loop()
+    stop: asyncio.Future[None] = loop.create_future()
+
+    def take() -> None:
+        if stop.done():
+            # not an exception: the network's thread may be deep in a computation that nothing interrupts
+            log.warning("ended at once by a second signal")
+            os._exit(FAILED)
+        log.info("stopping; a second signal ends at once")
+        stop.set_result(None)
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, take)
+    return stop
+
+
+def in_thread(work: Callable[[], Result]) -> asyncio.Future[Result]:
+    """Runs it in a daemon thread: unlike the loop's own threads, nobody waits for it at the end."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Result] = loop.create_future()
+
+    def settle(result: Result | None, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error:
+            future.set_exception(error)
+        else:
+            future.set_result(result)  # type: ignore[arg-type]  # a Result where there is no error
+
+    def target() -> None:
+        result, error = None, None
+        try:
+            result = work()
+        except BaseException as caught:  # it belongs to whoever waits
+            error = caught
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=target, name="load", daemon=True).start()
+    return future
+
+
+def _load(arguments: Namespace) -> Engine:
+    from streamer.loading import load_engine  # loads torch
+
+    return load_engine(arguments)
+
+
+def notify(state: str) -> None:
+    """Tells systemd, if it asked to be told."""
+    if not (path := os.environ.get("NOTIFY_SOCKET")):
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        try:
+            told.sendto(state.encode(), f"\0{path[1:]}" if path.startswith("@") else path)
+        except OSError as error:  # nothing that a speaker should suffer from
+            log.warning("systemd was not told", exc_info=error)
+
+
+def _log_addresses(listener: Listener, serving: Serving) -> None:
+    for each in listener.sockets:
+        host, port = each.getsockname()[:2]
+        protection = {"tls": bool(serving.tls), "tokens": len(serving.access.tokens)}
+        log.info("listening", extra={"fields": {"host": host, "port": port, **protection}})

@@ -1,0 +1,213 @@
+"""One speaker's stream, which outlives its connections. Knows no socket and no network: bytes in, a backlog out."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from streamer.backlog import Backlog
+from streamer.channels import Speaker
+from streamer.delays import Delay, Delays
+from streamer.events import Done, Error, Event, Final
+from streamer.incoming import Incoming
+from streamer.options import Options
+from streamer.wire import Close, Start, WireError, numbered
+
+LEAST_SECONDS = 0.02  # of audio handed on at once, so that a flood of single samples costs the memory of samples
+SLOW_SECONDS = 10.0  # a client may take to read once it is a whole backlog behind
+
+
+class Feed(Protocol):
+    """What a session asks of the thread that owns the network."""
+
+    def push(self, samples: np.ndarray) -> None:
+        """Takes samples."""
+
+    def finalize(self, name: str) -> None:
+        """Ends the open segment."""
+
+    def end(self) -> None:
+        """No more samples will come."""
+
+    def drop(self) -> None:
+        """Forgets the stream."""
+
+    async def room(self) -> None:
+        """Waits until more samples may be pushed."""
+
+
+Take = Callable[[list[Event]], None]
+
+
+class Farewell(Exception):  # noqa: N818 - most are none, but a way to end
+    """How a connection ends: what its close frame says, and whether its session stays for another one."""
+
+    def __init__(self, code: Close, reason: str = "", error: str = "", resumable: bool = False) -> None:
+        """`error` is the code of an error event that is sent before, with the reason as its message."""
+        super().__init__(reason)
+        self.code, self.reason, self.error, self.resumable = code, reason, error, resumable
+
+
+class Hold:
+    """One connection's hold on a session, until the connection ends or another one takes it over."""
+
+    def __init__(self) -> None:
+        self.news = asyncio.Event()  # there may be something to tell
+        self.news.set()
+        self.acknowledged = 0.0  # seconds of audio that the client knows to be safe
+        self.farewell: asyncio.Future[Farewell] = asyncio.get_running_loop().create_future()
+
+    def end(self, farewell: Farewell) -> None:
+        """The connection is to end like this, unless it is ending already."""
+        if not self.farewell.done():
+            self.farewell.set_result(farewell)
+
+
+class Session:
+    """A stream, what was said in it, and the hold of the connection that it has just now, if it has one."""
+
+    def __init__(
+        self,
+        start: Start,
+        open_feed: Callable[[Options, Take], Feed],
+        observe: Callable[[Delay], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Opens the stream that the client asks for.
+
+        Raises:
+            WireError: there is no such audio format.
+        """
+        try:
+            self.incoming = Incoming(start.encoding, start.sample_rate, start.channels)
+        except ValueError as error:
+            raise WireError(str(error), "bad_audio") from None
+        self.id = secrets.token_urlsafe(24)  # whoever knows it may take the session over
+        self.start = start
+        self.backlog = Backlog()
+        self.hold: Hold | None = None
+        self.farewell: Farewell | None = None  # set when no more audio is taken: how to part once all is said
+        self.over = False  # nothing more will be said
+        self.finals = 0
+        self.speaker: Speaker | None = None  # on a channel, if the client named one
+        self._observe, self._clock = observe, clock
+        self._delays = Delays()
+        self._few = bytearray()  # bytes too few to be worth a call; not acknowledged
+        self._few_bytes = int(LEAST_SECONDS * start.sample_rate) * self.incoming.frame_bytes
+        self._told = asyncio.Event()
+        self._feed = open_feed(start.options, self._take)
+
+    # --- connections ---
+
+    def attach(self, after: int) -> Hold:
+        """Gives a connection its hold, and takes it from the one that had it. It is told what came after that event.
+
+        Raises:
+            WireError: what came after that event can no longer be told, or there never was such an event.
+        """
+        if after > self.backlog.count:
+            raise WireError(f"after is {after}; the last event so far is {self.backlog.count}")
+        if after < self.backlog.forgotten:
+            missing = self.backlog.forgotten
+            raise WireError(f"after is {after}; events up to {missing} are no longer kept", "unknown_session")
+        if self.hold:
+            self.hold.end(Farewell(Close.TAKEN_OVER, "resumed elsewhere", resumable=True))
+        # What came from the connection before and was not acknowledged will come again, from a whole frame on.
+        self._few.clear()
+        self.incoming.drop_rest()
+        self.backlog.rewind(after)
+        self.hold = Hold()
+        return self.hold
+
+    def detach(self, hold: Hold) -> bool:
+        """Takes a connection's hold back; false if another connection has it already."""
+        if self.hold is not hold:
+            return False
+        self.hold = None
+        return True
+
+    # --- from the client ---
+
+    async def room(self) -> None:
+        """Waits until the next message may be read: both its audio and what it will say have a place to go.
+
+        Raises:
+            Farewell: the client does not read what it is told.
+        """
+        await self._feed.room()
+        try:
+            async with asyncio.timeout(SLOW_SECONDS):
+                while self.backlog.full:
+                    self._told.clear()
+                    await self._told.wait()
+        except TimeoutError:
+            reason = f"{SLOW_SECONDS:.0f} s behind with reading events"
+            raise Farewell(Close.POLICY, reason, "slow_reader", resumable=True) from None
+
+    def hear(self, data: bytes) -> None:
+        """Takes audio, cut anywhere.
+
+        Raises:
+            WireError: the client has said that no more would come.
+        """
+        if self.farewell:
+            if self.farewell.code is Close.DONE:
+                raise WireError("audio came after stop; start another session for it")
+            return  # it was sent before the client could know; the last ack tells that it was not taken
+        self._few += data
+        if len(self._few) >= self._few_bytes:
+            self._push()
+
+    def finalize(self, name: str) -> None:
+        """Ends the open segment; behind the end there is none."""
+        if not self.farewell:
+            self._push()
+            self._feed.finalize(name)
+
+    def end(self, farewell: Farewell) -> None:
+        """Takes no more audio; once all is said, the connection ends like this."""
+        if self.farewell is None:
+            self.farewell = farewell
+            self._push()
+            self._feed.push(self.incoming.finish())
+            self._feed.end()
+
+    def drop(self) -> None:
+        """Forgets the stream, whatever it is doing."""
+        self._feed.drop()
+
+    def _push(self) -> None:
+        samples = self.incoming.feed(bytes(self._few))
+        self._few.clear()
+        self._delays.arrivals.add(self.incoming.seconds, self._clock())
+        if len(samples):
+            self._feed.push(samples)
+        if self.hold:
+            self.hold.news.set()
+
+    # --- to the client ---
+
+    def told(self) -> None:
+        """The backlog's next event has been sent."""
+        self.backlog.tell()
+        self._told.set()
+
+    def _take(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self.finals += isinstance(event, Final)
+            if isinstance(event, Error):  # of the stream itself: it can neither go on nor be resumed
+                code = Close.POLICY if event.code == "bad_message" else Close.INTERNAL
+                self.farewell = Farewell(code, event.message)
+            self.over = isinstance(event, Done | Error)
+            self.backlog.append(numbered(self.backlog.count + 1, event, self.start.words), self.over)
+        if self.speaker:
+            self.speaker.say(events)
+        for delay in self._delays.take(events, self._clock()):
+            self._observe(delay)
+        if self.hold:
+            self.hold.news.set()

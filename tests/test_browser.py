@@ -1,0 +1,406 @@
+"""The pages in a real Chromium that hears a fake microphone, before a real daemon or one that keeps what it hears."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+import srt
+import webvtt
+
+from clients.subtitles import SubtitleWriter
+from streamer.access import Access, digest
+from streamer.events import Final, Partial, Word
+from streamer.server import Server
+from streamer.sessions import Limits
+from tests.browsers import RATE, Browser, browsing, lacking
+from tests.servers import (
+    SECOND,
+    FakeWorker,
+    Running,
+    dialing,
+    hear_until,
+    running,
+    say,
+    speech,
+    until,
+    whole,
+    words_of,
+)
+from tests.speaking import recording, service
+
+TONE = 997  # Hz; its phase tells of every sample that is missing or comes twice
+TAB, ENTER, SPACE = "\ue004", "\ue007", "\ue00d"  # as WebDriver calls them
+TOKEN = "0123456789abcdef"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if lack := lacking():
+        pytest.skip(lack)
+    with browsing() as one:
+        yield one
+
+
+class Keeper(FakeWorker):
+    """Keeps what it hears, stream by stream."""
+
+    def open(self, options, take):
+        feed = super().open(options, take)
+        feed.heard, feed.texts, push, tell = [], [], feed.push, feed.tell
+
+        def keep(samples):
+            feed.heard.append(samples)
+            push(samples)
+
+        def write_down(*events):
+            feed.texts += [event.text for event in events if isinstance(event, Final)]
+            tell(*events)
+
+        feed.push, feed.tell = keep, write_down
+        return feed
+
+    def heard(self, feed: int = -1) -> np.ndarray:
+        return np.concatenate(self.feeds[feed].heard)
+
+    def said(self, feed: int = -1) -> list[str]:
+        """The texts of a stream's finals."""
+        return self.feeds[feed].texts
+
+
+def tone(seconds: float) -> np.ndarray:
+    """At the rate of the microphone, so that nothing resamples it before the page does."""
+    return (0.5 * np.sin(2 * np.pi * TONE * np.arange(round(seconds * 48_000)) / 48_000)).astype(np.float32)
+
+
+def jumps(samples: np.ndarray) -> int:
+    """How often the tone breaks off: places where its phase is not where it would be if nothing were missing."""
+    window = SECOND // 50
+    places = np.arange(len(samples) // window * window)
+    turned = samples[: len(places)] * np.exp(-2j * np.pi * TONE * places / SECOND)
+    means = turned.reshape(-1, window).mean(axis=1)
+    steps = np.angle(means[1:] / means[:-1])
+    return int((np.abs(steps) > 0.2).sum())
+
+
+@asynccontextmanager
+async def opened(browser: Browser, here: Running, path: str = "/") -> AsyncIterator[None]:
+    """The page, as somebody sees it who was never there."""
+    await browser.open(f"http://127.0.0.1:{here.port}{path}")
+    await browser.js("sessionStorage.clear()")
+    await browser.open(f"http://127.0.0.1:{here.port}{path}")
+    try:
+        yield
+    finally:
+        await browser.open("about:blank")
+
+
+async def listen(browser: Browser, paragraphs: int) -> None:
+    """Waits until so many segments stand on the page."""
+    await browser.until("document.querySelectorAll('#captions p').length >= args[0]", paragraphs)
+
+
+async def start(browser: Browser) -> None:
+    await browser.click("#start")
+    await browser.status("Listening.")
+
+
+async def stop(browser: Browser) -> None:
+    await browser.click("#start")
+    await browser.status("Done.")
+
+
+async def test_a_broken_connection_loses_no_sample(browser):
+    browser.hears(tone(30), RATE)
+    async with running(worker=Keeper()) as here, opened(browser, here):
+        await start(browser)
+        await listen(browser, 1)
+        for connection in list(here.listener.connections):
+            connection.transport.abort()
+        await browser.status("What you say is kept. Reconnecting…")
+        await browser.status("Listening.")
+        await listen(browser, 3)
+        await stop(browser)
+        heard = here.worker.heard()[SECOND:]  # the first one has the silence before the tone
+        assert len(here.worker.feeds) == 1
+        assert jumps(heard) == 0
+        assert jumps(np.delete(heard, slice(5000, 5800))) > 0, "50 ms would be missed"
+        assert await browser.paragraphs() == here.worker.said()
+
+
+@pytest.mark.parametrize("gently", [True, False])
+async def test_a_daemon_that_starts_again_gets_what_the_one_before_did_not_finish(browser, gently):
+    browser.hears(tone(30), RATE)
+    async with running(worker=Keeper()) as first, opened(browser, first):
+        port = first.port
+        await start(browser)
+        await listen(browser, 1)
+        first.worker.feeds[0].tell(Partial(99, 0.0, 1.0, "stands until its words are said again", ""))
+        await browser.until("document.getElementById('captions').textContent.includes('stands until')")
+        if gently:
+            first.server.sessions.drain()
+            await first.emptied()
+        first.listener.close(code=1012)
+        await first.listener.wait_closed()
+        await browser.status("Reconnecting…")
+        before = await browser.paragraphs()
+        if not gently:
+            assert before.pop() == "stands until its words are said again"
+        async with running(worker=Keeper(), port=port) as second:
+            await browser.status("Listening.")
+            await listen(browser, len(before) + 1)
+            await stop(browser)
+            assert await browser.paragraphs() == before + second.worker.said()
+        finished = None if gently else SECOND * len(before)
+        heard = np.concatenate([first.worker.heard()[:finished], second.worker.heard()])
+        assert jumps(heard[SECOND:]) == 0, "nothing is missing between the two, and nothing came twice"
+
+
+async def test_the_words_on_page_and_overlay_are_those_of_the_stream(browser, nano):
+    browser.hears(recording(0))
+    async with service(nano) as here, dialing(f"{here.url}/v1/stream") as watcher:
+        await say(watcher, "watch", channel="stage left")
+        address = f"http://127.0.0.1:{here.port}"
+        async with opened(browser, here), browser.tab(f"{address}/overlay?channel=stage%20left&hide=0") as overlay:
+            await browser.click("summary")
+            await browser.click("#channel")
+            await browser.type("stage left")
+            link = "document.querySelector('#overlay a').href"
+            assert await browser.js(link) == f"{address}/overlay?channel=stage%20left"
+            await start(browser)
+            await browser.until("document.querySelector('.draft:not(:empty)')")
+            await browser.until("!document.querySelector('[data-save]').disabled")
+            await stop(browser)
+            said = (await hear_until(watcher, "done")).texts
+            assert await browser.paragraphs() == said
+            assert len(" ".join(said).split()) > 5
+            async with overlay():
+                shown = await browser.js("document.getElementById('text').textContent")
+                assert " ".join(said).endswith(shown.strip())
+                assert len(shown) > 10
+        log = await browser.do(browser.driver.get_log, "browser")
+        assert [entry["message"] for entry in log] == [], "neither an error nor a breach of the policy"
+
+
+async def test_an_overlay_finds_back_to_its_channel_and_says_what_is_wrong_only_before(browser):
+    notice = "document.getElementById('notice')"
+    said = f"!{notice}.hidden && {notice}.textContent"
+    text = "document.getElementById('text').textContent"
+    async with running(Server(Access(frozenset([digest(TOKEN)])))) as first:
+        port = first.port
+        async with opened(browser, first, "/overlay"):
+            assert "Name a channel" in await browser.until(said)
+        async with opened(browser, first, "/overlay?channel=a#token=not-that-one-of-the-server"):
+            assert "does not know this one" in await browser.until(said)
+        await browser.open(f"http://127.0.0.1:{port}/overlay?channel=a&hide=0#token={TOKEN}")
+        assert "Waiting for somebody to speak on a." in await browser.until(said)
+    shown = []
+    for seed in range(2):  # each is another daemon on the same port
+        async with running(port=port) as here:
+            await until(lambda: here.server.sessions.channels.watchers)
+            await whole(here.url, speech(1, seed), channel="a")
+            shown += words_of(speech(1, seed))
+            await browser.until(f"{text} === args[0]", " ".join(shown))
+    assert await browser.js(f"{notice}.hidden"), "on a picture that others see stand captions and nothing else"
+    await browser.open("about:blank")
+
+
+async def test_a_token_is_asked_for_and_stays_out_of_the_address(browser):
+    browser.hears(tone(2), RATE)
+    async with running(Server(Access(frozenset([digest(TOKEN)])))) as here, opened(browser, here):
+        await browser.click("#start")
+        await browser.status("This server asks for a token.")
+        await browser.type("a-wrong-one-of-some-length", ENTER)
+        await browser.status("does not know this one")
+        await browser.js("document.getElementById('token').value = ''")
+        await browser.type(TOKEN, ENTER)
+        await browser.status("Listening.")
+        assert await browser.js("document.getElementById('access').hidden")
+        assert TOKEN not in await browser.js("location.href + document.cookie + JSON.stringify({...localStorage})")
+        await stop(browser)
+
+
+async def test_what_hinders_is_said(browser):
+    async with running() as here, opened(browser, here):
+        await browser.permit("denied")
+        await browser.click("#start")
+        await browser.status("not allowed to use the microphone")
+        await browser.permit("granted")
+        none = "Promise.reject(new DOMException('', 'NotFoundError'))"  # this browser always has one
+        await browser.js(f"void (navigator.mediaDevices.getUserMedia = () => {none})")
+        await browser.click("#start")
+        await browser.status("No microphone was found")
+        here.server.health.draining = True
+        await browser.click("#start")
+        await browser.status("about to stop")
+        here.listener.close()
+        await here.listener.wait_closed()
+        await browser.click("#start")
+        await browser.status("cannot be reached")
+
+
+async def test_words_that_stood_committed_stay_when_the_stream_is_lost(browser):
+    browser.hears(tone(10), RATE)
+    async with running(worker=Keeper()) as here, opened(browser, here):
+        await start(browser)
+        here.worker.feeds[0].tell(Partial(0, 0.0, 1.0, "these stay", " and these"))
+        await browser.until("document.querySelector('.draft:not(:empty)')")
+        (session,) = here.server.sessions._entries
+        async with dialing(here.url) as thief:
+            await say(thief, "start", resume=session)
+            await browser.status("This stream goes on in another place.")
+        assert (await browser.paragraphs())[-1] == "these stay"
+        assert (await browser.saved("txt")).read_text().splitlines()[-1] == "these stay"
+
+
+async def test_a_full_server_is_waited_for(browser):
+    browser.hears(tone(10), RATE)
+    async with (
+        running(Server(limits=Limits(most_sessions=1, resume_seconds=0.1)), Keeper()) as here,
+        opened(browser, here),
+    ):
+        async with dialing(here.url) as other:
+            await say(other, "start")
+            await hear_until(other, "ready")
+            await browser.click("#start")
+            await browser.status("try again later: all 1 sessions are taken")
+        await browser.status("Listening.")
+        await listen(browser, 1)
+        await stop(browser)
+
+
+async def test_a_keyboard_is_enough(browser):
+    browser.hears(tone(10), RATE)
+    async with running() as here, opened(browser, here):
+        await browser.type(TAB)
+        await browser.type(ENTER)
+        await browser.status("Listening.")
+        await browser.type(TAB)
+        await browser.type(SPACE)
+        await browser.status("Muted.")
+        assert await browser.js("document.activeElement.ariaPressed") == "true"
+        await browser.type(SPACE)
+        await browser.status("Listening.")
+        await browser.until("!document.querySelector('[data-save]').disabled")
+        order = []
+        for _ in range(6):
+            await browser.type(TAB)
+            order.append(
+                await browser.js("[document.activeElement].map(e => e.id || e.dataset.save || e.localName)[0]")
+            )
+        assert order == ["microphone", "captions", "txt", "srt", "vtt", "summary"]
+        await browser.js("document.getElementById('start').focus()")
+        await browser.type(SPACE)
+        await browser.status("Done.")
+
+
+async def test_a_screen_reader_hears_of_committed_words_only(browser):
+    async with running() as here, opened(browser, here):
+        await browser.js(
+            "import('/web/captions.js').then(({ SegmentView }) => { const view = new SegmentView();"
+            " document.getElementById('captions').append(view.element); view.show('settled words', ' doubtful'); })"
+        )
+        tree = (await browser.devtools("Accessibility.getFullAXTree"))["nodes"]
+        spoken = [node["name"]["value"] for node in tree if not node["ignored"] and node.get("name", {}).get("value")]
+        assert "settled words" in spoken
+        assert not any("doubtful" in text for text in spoken)
+        logs = [node for node in tree if node.get("role", {}).get("value") == "log"]
+        assert [node["name"]["value"] for node in logs] == ["Captions"]
+
+
+async def test_a_reload_keeps_the_transcript_and_a_second_start_goes_on_behind_it(browser):
+    browser.hears(tone(10), RATE)
+    async with running() as here, opened(browser, here):
+        await start(browser)
+        await listen(browser, 1)
+        await stop(browser)
+        first = await browser.paragraphs()
+        await browser.open(f"http://127.0.0.1:{here.port}/")
+        assert await browser.paragraphs() == first
+        await start(browser)
+        await listen(browser, len(first) + 1)
+        await stop(browser)
+        both = await browser.paragraphs()
+        assert both[: len(first)] == first
+        cues = list(srt.parse((await browser.saved("srt")).read_text()))
+        assert [cue.content for cue in cues] == both
+        assert [caption.text for caption in webvtt.read(await browser.saved("vtt"))] == both
+        assert (await browser.saved("txt")).read_text().splitlines() == both
+        places = [place for cue in cues for place in (cue.start, cue.end)]
+        assert places == sorted(places), "the second start counts on from where the first one ended"
+        await browser.click("#clear")
+        await browser.until("document.querySelectorAll('#captions p').length === 0")
+        await browser.open(f"http://127.0.0.1:{here.port}/")
+        assert await browser.paragraphs() == []
+
+
+async def test_subtitles_of_the_page_are_those_of_the_command(browser):
+    chance = random.Random(5)
+    talk = [spoken(chance, start=10.0 * index) for index in range(60)]
+    given = [dataclasses.asdict(final) for final in talk]
+    async with running() as here, opened(browser, here):
+        for kind in ("srt", "vtt"):
+            writer = SubtitleWriter(kind)
+            expected = "".join(map(writer.add, talk)) + writer.finish(600.0)
+            assert (
+                await browser.js(f"import('/web/subtitles.js').then(({{ {kind} }}) => {kind}(args[0]))", given)
+                == expected
+            )
+
+
+def spoken(chance: random.Random, start: float) -> Final:
+    """A final with pauses, sentence ends, long words and odd characters."""
+    words, at = [], start
+    for _ in range(chance.randint(0, 24)):
+        letters = "".join(chance.choices("abcdef<&>ü🎈", k=chance.choice([1, 3, 5, 8, 50])))
+        end = round(at + 0.002 * chance.randint(25, 150), 3)
+        words.append(Word(letters + chance.choice(["", "", "", ".", ","]), at, end, 1.0))
+        at = round(end + chance.choice([0.0, 0.05, 0.25, 0.6, 1.2]), 3)
+    kept = tuple(words) if chance.random() < 0.8 else ()
+    # so that no half of a millisecond is rounded: Python and JavaScript do not agree on that
+    return Final(0, start, at if kept else start + 0.12 * len(words), " ".join(word.word for word in words), kept)
+
+
+ROLLING = """
+(async () => {
+  const { Roll } = await import("/web/roll.js");
+  const [roll, committed, draft] = ["roll", "committed", "draft"].map((id) => document.getElementById(id));
+  const view = new Roll(roll, committed, draft, 2);
+  const faults = [];
+  let [gone, places, most] = [0, new Map(), 0];
+  for (const [text, guess] of args[0]) {
+    gone += view.show(text.slice(gone), guess);
+    if (committed.textContent !== text.slice(gone)) faults.push(`lost at ${text.length}`);
+    most = Math.max(most, roll.getBoundingClientRect().height);
+    for (let at = gone; at < text.length; at++) {
+      const range = document.createRange();
+      range.setStart(committed.firstChild, at - gone);
+      range.setEnd(committed.firstChild, at - gone + 1);
+      const { left, top } = range.getBoundingClientRect();
+      const [x, y] = places.get(at) ?? [left, top];
+      if (text[at] !== " " && (x !== left || top > y)) faults.push(`${at} moved from ${x},${y} to ${left},${top}`);
+      places.set(at, [left, top]);
+    }
+  }
+  return [faults.slice(0, 3), gone, most];
+})()
+"""
+
+
+async def test_no_committed_word_of_the_overlay_moves_but_upwards(browser):
+    chance = random.Random(7)
+    words = ["".join(chance.choices("abcdefgh", k=chance.randint(1, 11))) for _ in range(150)]
+    steps, at = [], 0
+    while at < len(words):
+        at += chance.randint(0, 3)
+        guess = "".join(f" {word}" for word in chance.choices(words, k=chance.randint(0, 9)))
+        steps.append([" ".join(words[:at]), guess if at else guess.strip()])
+    async with running() as here, opened(browser, here, "/overlay"):
+        faults, gone, most = await browser.js(ROLLING, steps)
+        assert faults == []
+        assert gone > 500, "what has rolled out of sight is forgotten"
+        assert most < 700, "so the page does not grow"

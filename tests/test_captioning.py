@@ -1,0 +1,172 @@
+"""One run with a microphone and a network that do as the test says; the real ones are in test_microphone.py."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from clients.errors import CaptionsError
+from clients.live import Captioning, level_db
+from clients.status import Status
+from streamer.events import Done, Error, Event
+from tests.media import tone
+
+SECOND = 16_000
+
+
+class Microphone:
+    """Gives a second of sound at each look."""
+
+    def __init__(self) -> None:
+        self.muted = self.gone = False
+        self.device = SimpleNamespace(name="Desk", is_loopback=False)
+
+    async def next(self) -> np.ndarray:
+        await asyncio.sleep(0)
+        return tone(1.0)
+
+    async def stop(self) -> np.ndarray:
+        return tone(0.5)
+
+
+class Feed:
+    """Keeps what it gets and answers the end as it is told to."""
+
+    def __init__(self, answer: Event | None = None) -> None:
+        self.waiting_seconds, self.pushed, self.answer = 0.0, [], answer or Done(1.0)
+        self.dropped = False
+        self.captioning: Captioning
+
+    def push(self, samples: np.ndarray) -> None:
+        self.pushed.append(samples)
+
+    def end(self) -> None:
+        if self.answer:
+            self.captioning.take([self.answer])
+
+    def drop(self) -> None:
+        self.dropped = True
+
+    @property
+    def samples(self) -> np.ndarray:
+        return np.concatenate(self.pushed)
+
+
+class Display:
+    """Keeps what it shows; an error is raised instead."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.shown: list[Event] = []
+        self.said: list[str] = []
+        self.error = error
+        self.marks: list[int] = []
+        self.refresh = lambda: None
+        self.say = self.said.append
+        self.mark = self.marks.append
+
+    def show(self, event: Event) -> None:
+        if self.error:
+            raise self.error
+        self.shown.append(event)
+
+
+def prepared(display: Display, feed: Feed) -> Captioning:
+    feed.captioning = Captioning(Microphone(), display, Status("Desk"))
+    return feed.captioning
+
+
+async def until(condition, seconds: float = 10.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110  # nothing else tells
+            await asyncio.sleep(0)
+
+
+async def test_it_listens_until_it_is_stopped_and_waits_for_the_last_words() -> None:
+    display, feed = Display(), Feed()
+    captioning = prepared(display, feed)
+    run = asyncio.create_task(captioning.run(feed))
+    await until(lambda: len(feed.pushed) == 3)
+    captioning.press("q")
+    await run
+    assert len(feed.samples) % SECOND == SECOND / 2, "what the microphone still held is heard too"
+    assert display.shown == [Done(1.0)]
+    assert not captioning.abandoned
+
+
+async def test_a_second_stop_does_not_wait() -> None:
+    feed = Feed()
+    feed.answer = None
+    captioning = prepared(Display(), feed)
+    run = asyncio.create_task(captioning.run(feed))
+    await until(lambda: len(feed.pushed) == 1)
+    captioning.stop()
+    captioning.stop()
+    await run
+    assert captioning.abandoned
+    assert feed.dropped
+
+
+async def test_a_machine_that_is_too_slow_leaves_sound_out_and_says_so() -> None:
+    display, feed = Display(), Feed()
+    captioning = prepared(display, feed)
+    for waiting_seconds in (29.0, 31.0, 20.0, 6.0, 4.0):
+        feed.waiting_seconds = waiting_seconds
+        captioning._feed = feed
+        captioning._push(tone(1.0))
+    assert display.said == ["3 s are not written down: this machine is too slow for this model"]
+    assert len(feed.samples) == 5 * SECOND, "silence stands for them, so that times stay true"
+    assert not feed.samples[SECOND : 4 * SECOND].any()
+    assert feed.samples[4 * SECOND :].any()
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(), OSError(28, "No space left on device")])
+async def test_captions_that_cannot_be_written_end_it(error: OSError) -> None:
+    feed = Feed()
+    captioning = prepared(Display(error), feed)
+    run = asyncio.create_task(captioning.run(feed))
+    await until(lambda: len(feed.pushed) == 1)
+    captioning.take([Done(1.0)])
+    with pytest.raises(type(error)):
+        await run
+
+
+async def test_a_network_that_gives_up_ends_it() -> None:
+    feed = Feed()
+    captioning = prepared(Display(), feed)
+    run = asyncio.create_task(captioning.run(feed))
+    await until(lambda: len(feed.pushed) == 1)
+    captioning.take([Error("internal", "this stream broke")])
+    with pytest.raises(CaptionsError, match="this stream broke"):
+        await run
+
+
+async def test_keys_mute_and_mark() -> None:
+    display, feed = Display(), Feed()
+    captioning = prepared(display, feed)
+    for key in "mKkxm":
+        captioning.press(key)
+    assert display.marks == [1, 2]
+    assert not captioning._microphone.muted
+
+
+async def test_the_most_urgent_notice_is_shown() -> None:
+    captioning = prepared(Display(), feed := Feed())
+    captioning._feed = feed
+    assert captioning._notice() == ""
+    captioning._hear(np.zeros(6 * SECOND, np.float32))
+    assert captioning._notice() == "no sound: muted elsewhere, or forbidden?"
+    feed.waiting_seconds = 4.2
+    assert captioning._notice() == "4 s behind"
+    captioning._microphone.muted = True
+    assert captioning._notice() == "muted"
+    captioning._microphone.gone = True
+    assert captioning._notice() == "waiting for Desk"
+
+
+def test_loudness_is_told_below_full_scale() -> None:
+    assert level_db(np.ones(100, np.float32)) == 0.0
+    assert level_db(tone(1.0)) == pytest.approx(-9.03, abs=0.01)
+    assert level_db(np.zeros(100, np.float32)) == level_db(np.empty(0, np.float32)) == -np.inf

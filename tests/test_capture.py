@@ -1,0 +1,150 @@
+"""What PortAudio's thread hands over, without PortAudio: the test calls `hear` as it would."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from streamer.capture import MOST_KEPT_SECONDS, Capture
+from streamer.devices import Device
+from streamer.microphone import Microphone
+from streamer.portaudio import PortAudioThread
+from tests.media import tone
+
+STEREO = Device(0, "Desk", 48_000, 2, is_default=True, is_loopback=False, portaudio=0)
+PLAIN = Device(0, "Desk", 16_000, 1, is_default=True, is_loopback=False, portaudio=0)
+
+
+def hear(capture: Capture, samples: np.ndarray, at_seconds: float = 0.0, overflow: bool = False) -> None:
+    data = np.asarray(samples, np.float32).tobytes()
+    times, status = SimpleNamespace(inputBufferAdcTime=at_seconds), SimpleNamespace(input_overflow=overflow)
+    capture.hear(data, len(samples), times, status)
+
+
+def microphone(capture: Capture) -> tuple[Microphone, list[str]]:
+    """One that is open already."""
+    said: list[str] = []
+    microphone = Microphone(None, capture.device, said.append)
+    microphone._capture = capture
+    microphone._keeper = asyncio.get_running_loop().create_task(asyncio.sleep(60))
+    return microphone, said
+
+
+async def test_stereo_at_its_own_rate_becomes_what_the_network_hears() -> None:
+    capture, left = Capture(STEREO, 48_000, 2), tone(1.0, 48_000)
+    pieces = []
+    for start in range(0, 48_000, 1000):
+        piece = left[start : start + 1000]
+        hear(capture, np.stack([piece, np.zeros_like(piece)], 1))
+        pieces.append(capture.take()[0])
+    heard = np.concatenate([*pieces, capture.rest()])
+    assert len(heard) == 16_000
+    assert heard == pytest.approx(tone(1.0) / 2, abs=0.01)
+
+
+async def test_the_loop_is_woken_from_another_thread() -> None:
+    capture = Capture(PLAIN, 16_000, 1)
+    thread = threading.Thread(target=hear, args=(capture, tone(0.1)))
+    thread.start()
+    async with asyncio.timeout(10):
+        await capture.news.wait()
+    thread.join()
+    assert len(capture.take()[0]) == 1600
+
+
+async def test_a_loop_that_stands_still_loses_sound_and_says_how_much() -> None:
+    capture = Capture(PLAIN, 16_000, 1)
+    listener, said = microphone(capture)
+    for _ in range(12):
+        hear(capture, tone(1.0))
+    samples = await listener.next()
+    assert len(samples) == 12 * 16_000, "silence stands for what is lost, so that times stay true"
+    kept = int(MOST_KEPT_SECONDS * 16_000)
+    assert samples[:kept].any()
+    assert not samples[kept:].any()
+    assert said == ["2.0 s of sound were lost: this machine is too busy"]
+    hear(capture, tone(1.0))
+    assert (await listener.next()).any(), "there is room again"
+    await listener.stop()
+
+
+async def test_what_the_driver_has_lost_is_said_too() -> None:
+    capture = Capture(PLAIN, 16_000, 1)
+    listener, said = microphone(capture)
+    hear(capture, tone(0.1), at_seconds=5.0)
+    hear(capture, tone(0.1), at_seconds=5.6, overflow=True)
+    samples = await listener.next()
+    assert len(samples) == 0.7 * 16_000
+    assert not samples[1600:9600].any()
+    assert said == ["0.5 s of sound were lost: this machine is too busy"]
+    await listener.stop()
+
+
+async def test_many_losses_are_said_together() -> None:
+    capture = Capture(PLAIN, 16_000, 1)
+    listener, said = microphone(capture)
+    for number in range(10):
+        hear(capture, tone(0.1), at_seconds=5.0 + number, overflow=True)
+        await listener.next()
+    await listener.stop()
+    assert [line.split()[0] for line in said] == ["0.9", "7.2"]
+
+
+async def test_a_muted_microphone_gives_silence_of_the_same_length() -> None:
+    capture = Capture(PLAIN, 16_000, 1)
+    listener, _ = microphone(capture)
+    listener.muted = True
+    hear(capture, tone(0.1))
+    samples = await listener.next()
+    assert len(samples) == 1600
+    assert not samples.any()
+    listener.muted = False
+    hear(capture, tone(0.1))
+    assert (await listener.next()).any()
+    await listener.stop()
+
+
+async def test_without_sound_the_next_samples_are_none() -> None:
+    listener, said = microphone(Capture(PLAIN, 16_000, 1))
+    async with asyncio.timeout(10):
+        assert len(await listener.next()) == 0
+    assert said == []
+    await listener.stop()
+
+
+async def test_a_device_that_says_nothing_for_long_is_taken_for_gone() -> None:
+    capture = Capture(PLAIN, 16_000, 1)
+    listener, said = microphone(capture)
+    capture.heard_at -= 4.0
+    silence = await listener.next()
+    assert said == ["Desk gives no sound; waiting for it"]
+    assert len(silence) == pytest.approx(4.0 * 16_000, abs=8000), "silence stands for the time since then"
+    listener._capture = Capture(PLAIN, 16_000, 1)
+    hear(listener._capture, tone(0.1))
+    assert (await listener.next()).any()
+    assert said[1:] == ["Desk is back"]
+    await listener.stop()
+
+
+async def test_another_default_device_is_named() -> None:
+    capture = Capture(PLAIN, 16_000, 1)
+    listener, said = microphone(capture)
+    capture.end()
+    await listener.next()
+    listener._capture = Capture(Device(1, "Headset", 16_000, 1, True, False, 1), 16_000, 1)
+    hear(listener._capture, tone(0.1))
+    await listener.next()
+    assert said == ["Desk is gone; waiting for it", "now it is Headset"]
+    await listener.stop()
+
+
+async def test_the_thread_passes_errors_on_and_survives_them() -> None:
+    thread = PortAudioThread()
+    with pytest.raises(ZeroDivisionError):
+        await thread.run(lambda: 1 // 0)
+    assert await thread.run(lambda: 42) == 42
+    await thread.stop()

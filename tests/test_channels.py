@@ -1,0 +1,233 @@
+"""Reading along with a speaker, through real sockets."""
+
+from __future__ import annotations
+
+import json
+from contextlib import asynccontextmanager
+
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from clients.connecting import parse
+from clients.connection import connect
+from streamer.access import Access, digest
+from streamer.channels import MOST_EVENTS, Watcher
+from streamer.events import Final, Partial
+from streamer.server import Server
+from streamer.wire import plain
+from tests.servers import (
+    dialing,
+    get,
+    hear,
+    hear_all,
+    hear_until,
+    running,
+    say,
+    speech,
+    until,
+    whole,
+    words_of,
+)
+
+
+@asynccontextmanager
+async def watching(here, channel="stage", **how):
+    """A watcher who has been let in."""
+    async with dialing(here.url, **how) as socket:
+        await say(socket, "watch", channel=channel)
+        assert await hear(socket) == {"type": "watching", "channel": channel}
+        yield socket
+
+
+@asynccontextmanager
+async def speaking(here, **start):
+    """A speaker who has been greeted."""
+    async with dialing(here.url) as socket:
+        await say(socket, "start", **start)
+        assert (await hear(socket))["type"] == "ready"
+        yield socket
+
+
+async def test_all_watchers_read_what_is_said_from_now_on():
+    audio = speech(2.5)
+    async with running() as here, watching(here) as one, watching(here) as other, watching(here, "elsewhere") as third:
+        talk = await whole(here.url, audio, channel="stage")
+        read = [await hear_until(socket, "done") for socket in (one, other)]
+        assert read[0] == read[1]
+        assert read[0].texts == words_of(audio)
+        said = [{name: value for name, value in message.items() if name != "seq"} for message in talk.messages]
+        unread = [
+            message for message in said if message["type"] not in ("ready", "ack") and message not in read[0].messages
+        ]
+        assert all(message["type"] == "partial" for message in unread), "partials may be skipped"
+        await say(third, "stop")
+        assert (await hear_all(third)).messages == [], "another channel"
+
+
+async def test_words_are_left_out_where_the_speaker_wants_none():
+    async with running() as here, watching(here) as watcher:
+        await whole(here.url, speech(1), channel="stage", words=False)
+        assert [final["words"] for final in (await hear_until(watcher, "done")).of("final")] == [[]]
+
+
+async def test_who_comes_in_the_middle_begins_with_what_stands():
+    async with running() as here, speaking(here, channel="stage"):
+        here.worker.feeds[0].tell(Partial(0, 0.0, 1.0, "half", " a senten"))
+        await until(lambda: here.server.sessions.channels._channels["stage"].speakers[0].open)
+        async with watching(here) as watcher:
+            partial = await hear(watcher)
+            assert (partial["committed"], partial["draft"]) == ("half", " a senten")
+            here.worker.feeds[0].tell(Final(0, 0.0, 2.0, "half a sentence", ()))
+            assert (await hear(watcher))["text"] == "half a sentence"
+        async with watching(here) as late:
+            here.worker.feeds[0].tell(Final(1, 2.0, 3.0, "more", ()))
+            assert (await hear(late))["text"] == "more", "what is final was for those who were there"
+
+
+async def test_nobody_is_read_who_named_no_channel():
+    async with running() as here, watching(here) as watcher:
+        await whole(here.url, speech(1))
+        await whole(here.url, speech(1, seed=1), channel="stage")
+        assert (await hear_until(watcher, "done")).texts == words_of(speech(1, seed=1))
+
+
+async def test_the_newest_speaker_has_the_channel_and_gives_it_back():
+    async with running() as here, watching(here) as watcher, speaking(here, channel="stage"):
+        first = here.worker.feeds[0]
+        async with speaking(here, channel="stage") as newer:
+            first.tell(Final(0, 0.0, 1.0, "not this", ()))
+            here.worker.feeds[1].tell(Final(0, 0.0, 1.0, "this", ()))
+            await hear_until(newer, "final")
+            await say(newer, "stop")
+            await hear_all(newer)
+        await until(lambda: here.sessions["connected"] == 1)
+        first.tell(Final(1, 1.0, 2.0, "this again", ()))
+        said = [await hear(watcher) for _ in range(3)]
+        assert [message.get("text", message["type"]) for message in said] == ["this", "done", "this again"]
+
+
+async def test_a_speaker_who_lost_the_connection_speaks_on_when_it_is_back():
+    async with running() as here, watching(here) as watcher:
+        async with dialing(here.url) as socket:
+            await say(socket, "start", channel="stage")
+            session = (await hear(socket))["session"]
+            socket.transport.abort()
+        async with dialing(here.url) as again:
+            await say(again, "start", resume=session)
+            await again.send(speech(1))
+            await say(again, "stop")
+            assert (await hear_all(again)).texts == (await hear_until(watcher, "done")).texts == words_of(speech(1))
+
+
+async def test_a_watcher_that_does_not_read_is_cut_off_and_holds_up_nobody(monkeypatch):
+    monkeypatch.setattr("streamer.channels.MOST_BYTES", 200_000)
+    long = Final(0, 0.0, 1.0, "word " * 10_000, ())
+    async with (
+        running() as here,
+        watching(here) as reader,
+        watching(here, max_queue=1) as lazy,
+        speaking(here, channel="stage"),
+    ):
+        lazy.transport.pause_reading()
+        sent = 0
+        while here.server.sessions.channels.watchers == 2:
+            here.worker.feeds[0].tell(long)
+            sent += 1
+            assert (await hear(reader))["text"] == long.text, "the other watcher gets everything"
+            assert sent < 1000, "buffers cannot be that large"
+        lazy.transport.resume_reading()
+        assert (await hear_all(lazy)).code == 1008
+
+
+def test_an_unread_partial_makes_way_and_a_final_never():
+    watcher = Watcher()
+    texts = [f"{number}" for number in range(200)]
+    for number, text in enumerate(texts):
+        for event in (*(Partial(number, 0.0, 1.0, text, draft) for draft in "abc"), Final(number, 0.0, 1.0, text, ())):
+            watcher.take(event, plain(event))
+    watcher.take(open_one := Partial(200, 0.0, 1.0, "open", ""), plain(open_one))
+    read = [json.loads(text) for text in iter(watcher.next, None)]
+    assert [message.get("text") for message in read] == [*texts, None]
+    assert watcher._unread_bytes == 0
+
+
+def test_a_watcher_is_given_up_when_too_much_is_unread():
+    watcher = Watcher()
+    for number in range(MOST_EVENTS + 1):
+        assert not watcher.behind.is_set()
+        watcher.take(Final(number, 0.0, 1.0, "", ()), "{}")
+    assert watcher.behind.is_set()
+    assert watcher.next() is None, "nothing of it is kept"
+
+
+@pytest.mark.parametrize("channel", ["", "x" * 65, 3, None, ["stage"], "\ud800"])
+@pytest.mark.parametrize("kind", ["watch", "start"])
+async def test_a_channel_has_a_name(kind, channel):
+    if kind == "start" and channel is None:
+        return  # the same as none
+    async with running() as here, dialing(here.url) as socket:
+        await say(socket, kind, channel=channel)
+        talk = await hear_all(socket)
+        assert talk.code == 1008
+        assert talk.messages[0]["message"].endswith("it must be a text of 1 to 64 characters")
+
+
+@pytest.mark.parametrize(
+    "message", [b"\0\0", '{"type":"start"}', '{"type":"finalize"}', '{"type":"watch","channel":"a"}', "?"]
+)
+async def test_a_watcher_only_reads(message):
+    async with running() as here, watching(here) as watcher:
+        await watcher.send(message)
+        talk = await hear_all(watcher)
+        assert (talk.code, talk.messages[0]["code"]) == (1008, "bad_message")
+
+
+async def test_watchers_are_let_in_counted_and_limited_like_others():
+    token = "0123456789abcdef"
+    async with running(Server(Access(frozenset([digest(token)]), most_connections=2))) as here:
+        bearer = {"additional_headers": {"Authorization": f"Bearer {token}"}}
+        with pytest.raises(InvalidStatus, match="401"):
+            await watching(here).__aenter__()
+        async with watching(here, **bearer), watching(here, **bearer):
+            _, metrics = await get(here.port, "/metrics", Authorization=f"Bearer {token}")
+            assert "granite_stream_watchers 2.0" in metrics
+            with pytest.raises(InvalidStatus, match="429"):
+                await watching(here, **bearer).__aenter__()
+
+
+async def test_one_watcher_too_many_is_told_to_come_later(monkeypatch):
+    monkeypatch.setattr("streamer.watching.MOST_WATCHERS", 1)
+    async with running() as here, watching(here), dialing(here.url) as second:
+        await say(second, "watch", channel="stage")
+        assert (await hear_all(second)).code == 1013
+
+
+async def test_nothing_is_kept_of_a_channel_that_all_have_left():
+    async with running() as here:
+        channels = here.server.sessions.channels
+        async with watching(here), speaking(here, channel="other") as speaker:
+            await say(speaker, "stop")
+            await hear_all(speaker)
+            await until(lambda: list(channels._channels) == ["stage"])
+        await until(lambda: not channels._channels)
+        async with dialing(here.url) as socket:
+            await say(socket, "start", channel="stage", encoding="none")
+            assert (await hear_all(socket)).code == 1008
+        assert not channels._channels
+
+
+async def test_the_client_of_this_package_speaks_on_a_channel():
+    async with running() as here, watching(here) as watcher:
+        async with connect(here.url, channel="stage") as captions:
+            await captions.send(speech(1))
+            await captions.stop()
+            said = [event.text async for event in captions if isinstance(event, Final)]
+        assert (await hear_until(watcher, "done")).texts == said == words_of(speech(1))
+
+
+def test_the_command_takes_the_name_of_a_channel():
+    assert parse(["ws://here", "talk.wav", "--channel", "stage"], print).choices["channel"] == "stage"
+    complaints = []
+    with pytest.raises(SystemExit):
+        parse(["ws://here", "talk.wav", "--channel", "x" * 65], complaints.append)
+    assert "no name of 1 to 64 characters" in complaints[0]

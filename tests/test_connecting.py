@@ -1,0 +1,198 @@
+"""`granite-stream connect` against a daemon with the real network."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import srt
+
+from clients.connecting import main
+from model import GraniteSpeech
+from streamer.access import Access, digest
+from streamer.options import Options
+from tests.speaking import FINALS_ONLY, Service, finals, local, service
+
+AUDIO = Path(__file__).parent / "audio"
+CLOCKS, HOTEL, TALK = (str(AUDIO / name) for name in ("af_heart_36.flac", "am_michael_37.flac", "talk.flac"))
+COMMAND = "import sys; from streamer.command import main; sys.exit(main())"
+TOKEN = "correct-horse-battery"
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+Connect = Callable[..., Awaitable[Result]]
+
+
+@pytest.fixture
+async def there(nano: GraniteSpeech) -> AsyncIterator[Service]:
+    async with service(nano) as running:
+        yield running
+
+
+@pytest.fixture
+def connect(capsys: pytest.CaptureFixture[str]) -> Connect:
+    """Runs the command with these arguments on a thread of this process."""
+
+    async def connect(*arguments: object) -> Result:
+        complaints: list[str] = []
+
+        def run() -> int:
+            try:
+                return main([str(argument) for argument in arguments], complaints.append)
+            except SystemExit as leaving:
+                return int(leaving.code or 0)
+
+        code = await asyncio.to_thread(run)
+        return Result(code, capsys.readouterr().out, "\n".join(complaints))
+
+    return connect
+
+
+async def start(*arguments: object, stdin: int = asyncio.subprocess.DEVNULL) -> asyncio.subprocess.Process:
+    """Starts the command as a process of its own."""
+    pipe = asyncio.subprocess.PIPE
+    given = [sys.executable, "-c", COMMAND, "connect", *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    root = AUDIO.parent.parent
+    return await asyncio.create_subprocess_exec(
+        *given, stdin=stdin, stdout=pipe, stderr=pipe, env=environment, cwd=root
+    )
+
+
+async def test_the_finals_of_a_recording_are_printed_as_they_would_be_without_a_daemon(
+    there: Service, connect: Connect, nano: GraniteSpeech
+) -> None:
+    # a step longer than the recordings: no partials, whose commitments would depend on how busy the machine is
+    result = await connect(there.url, CLOCKS, HOTEL, "--speed", 0, "--step", 10_000)
+    expected = [final.text for index in range(2) for final in finals(local(nano, index, FINALS_ONLY))]
+    assert (result.code, result.err) == (0, "")
+    assert result.out.splitlines() == expected
+
+
+async def test_events_are_those_of_the_stream(there: Service, connect: Connect) -> None:
+    result = await connect(there.url.removeprefix("ws://"), CLOCKS, "--events", "--speed", 0)
+    events = [json.loads(line) for line in result.out.splitlines()]
+    assert (events[0]["type"], events[-2]["type"]) == ("speech_started", "final")
+    assert events[-1] == {"type": "done", "audio_seconds": 3.328}
+
+
+async def test_a_recording_is_sent_at_the_speed_of_speech(there: Service, connect: Connect) -> None:
+    began = asyncio.get_running_loop().time()
+    assert (await connect(there.url, CLOCKS)).code == 0
+    assert asyncio.get_running_loop().time() - began > 3.3
+
+
+@pytest.mark.parametrize(("form", "suffix"), [("srt", "srt"), ("json", "json"), ("text", "txt")])
+async def test_output_writes_a_file_and_shows_the_captions(
+    there: Service, connect: Connect, tmp_path: Path, form: str, suffix: str
+) -> None:
+    result = await connect(there.url, CLOCKS, "--speed", 0, "--format", form, "--output", tmp_path / "new")
+    assert (result.code, result.err) == (0, "")
+    written = (tmp_path / "new" / f"af_heart_36.{suffix}").read_text()
+    if form == "srt":
+        assert [word for cue in srt.parse(written) for word in cue.content.split()] == result.out.split()
+    elif form == "json":
+        assert json.loads(written)["model"] == "nano"
+        assert json.loads(written)["text"].split() == result.out.split()
+    else:
+        assert written == result.out
+
+
+async def test_what_the_user_wants_reaches_the_stream(there: Service, connect: Connect) -> None:
+    seen: list[Options] = []
+    opened = there.worker.open
+    there.worker.open = lambda options, take: (seen.append(options), opened(options, take))[1]
+    wanted = ["--step", 900, "--endpoint", 800, "--max-segment", 20, "--prompt", "Write.", "--keywords", "Ada, Granite"]
+    assert (await connect(there.url, CLOCKS, "--speed", 0, *wanted)).code == 0
+    assert seen == [Options(900, 800, 20.0, "Write. Keywords: Ada, Granite")]
+
+
+async def test_one_bad_file_does_not_stop_the_others(there: Service, connect: Connect, tmp_path: Path) -> None:
+    result = await connect(there.url, tmp_path / "missing.wav", CLOCKS, "--speed", 0)
+    assert result.code == 1
+    assert result.err == f"{tmp_path}/missing.wav: no such file; check the path"
+    assert result.out.count("\n") == 1
+    await there.all_gone()
+
+
+async def test_a_token_is_read_from_its_file(there: Service, connect: Connect, tmp_path: Path) -> None:
+    there.server.access = Access(frozenset({digest(TOKEN)}))
+    (tmp_path / "token").write_text(f"# of the kitchen\n\n{TOKEN}\n")
+    assert (await connect(there.url, CLOCKS, "--speed", 0, "--token-file", tmp_path / "token")).code == 0
+    refused = await connect(there.url, CLOCKS)
+    assert refused.code == 1
+    assert "wants a token that it knows; pass the one of its --token-file" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["not an address", CLOCKS], 1, "write ws://HOST:PORT"),
+        (["127.0.0.1:9", CLOCKS], 1, "nobody listens (Connection refused); start it there: granite-stream serve"),
+        (["{url}/elsewhere", CLOCKS], 1, "no captions at this path; try /v1/stream"),
+        (["{url}", CLOCKS, "--token-file", "/nowhere"], 1, "/nowhere: No such file or directory; check the path"),
+        (["{url}", CLOCKS, "--token-file", "/dev/null"], 1, "/dev/null: holds no token; copy the one"),
+        (["{url}"], 2, "name a recording, - for standard input, or --mic (see granite-stream connect --help)"),
+        (["{url}", CLOCKS, "--mic"], 2, "--mic listens to a microphone; leave it out to transcribe recordings"),
+        (["{url}", "--mic", "--speed", "1"], 2, "--speed is for recordings; a microphone has its own clock"),
+        (["{url}", CLOCKS, "--device", "desk"], 2, "--device and --save go with --mic"),
+        (["{url}", CLOCKS, "--step", "0"], 2, "0 is out of bounds; the least is 1"),
+        (["{url}", CLOCKS, "--endpoint", "5"], 2, "endpoint_ms is 5; it must lie between"),
+        (["{url}", CLOCKS, "--events", "--format", "srt"], 2, "goes with it only if --output says where"),
+        (["{url}", CLOCKS, HOTEL, "--format", "srt"], 2, "several files as srt need --output DIR"),
+    ],
+)
+async def test_what_cannot_be_done_is_one_line_that_says_what_to_do(
+    there: Service, connect: Connect, arguments: list[str], code: int, message: str
+) -> None:
+    result = await connect(*(argument.format(url=there.url) for argument in arguments))
+    assert (result.code, result.out) == (code, "")
+    assert message in result.err
+    assert "\n" not in result.err
+
+
+async def test_a_daemon_that_is_full_says_so(there: Service, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(there.worker), "refusal", lambda _: "this machine carries 3 streams")
+    result = await connect(there.url, CLOCKS)
+    assert (result.code, result.err) == (1, "try again later: this machine carries 3 streams")
+
+
+async def test_an_interruption_still_brings_the_captions_of_what_was_heard(there: Service) -> None:
+    process = await start(there.url, TALK, "--events")
+    async with asyncio.timeout(60):
+        async for line in process.stdout:
+            if json.loads(line).get("committed"):
+                break
+        process.send_signal(signal.SIGINT)
+        out, err = await process.communicate()
+    *_, final, done = map(json.loads, out.splitlines())
+    assert (process.returncode, err) == (130, b"")
+    assert (final["type"], done["type"]) == ("final", "done")
+    assert done["audio_seconds"] < 30
+    await there.all_gone()
+
+
+async def test_standard_input_is_streamed_and_its_silence_can_be_interrupted(there: Service) -> None:
+    recorded = await asyncio.to_thread(Path(CLOCKS).read_bytes)
+    process = await start(there.url, "-", "--events", stdin=asyncio.subprocess.PIPE)
+    async with asyncio.timeout(60):
+        process.stdin.write(recorded)
+        await process.stdin.drain()
+        assert json.loads(await process.stdout.readline())["type"] == "speech_started"
+        process.send_signal(signal.SIGINT)
+        out, err = await process.communicate()
+    assert (process.returncode, err) == (130, b"")
+    assert json.loads(out.splitlines()[-1])["type"] == "done"

@@ -1,0 +1,57 @@
+"""What is shipped for operators fits the service."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from streamer.serving import parse
+
+DEPLOY = Path(__file__).parent.parent / "streamer" / "deploy"
+UNIT = (DEPLOY / "granite-stream.service").read_text()
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
+
+
+@pytest.fixture
+def tokens(tmp_path):
+    path = tmp_path / "tokens"
+    path.write_text("a-token-of-many-letters\n")
+    return str(path)
+
+
+def setting(name):
+    return re.search(rf"^{name}=(.*)$", UNIT, re.MULTILINE)[1]
+
+
+def test_the_unit_starts_what_the_command_understands(tokens):
+    lines = re.findall(r"^#?ExecStart=\S+/granite-stream serve (.*)$", UNIT, re.MULTILINE)
+    assert len(lines) == 2
+    for line in lines:
+        parse(line.replace("%d/tokens", tokens).split())
+
+
+def test_the_unit_waits_for_ready_and_for_the_drain():
+    assert setting("Type") == "notify"
+    assert float(setting("TimeoutStopSec")) > parse([]).drain_seconds
+    assert setting("Restart") == "on-failure"
+
+
+def test_the_unit_gives_no_rights_that_are_not_needed():
+    for name in ("DynamicUser", "NoNewPrivileges", "PrivateTmp", "PrivateDevices", "ProtectHome", "LockPersonality"):
+        assert setting(name) == "yes"
+    assert setting("ProtectSystem") == "strict"
+    assert setting("CapabilityBoundingSet") == ""
+
+
+def test_the_container_starts_what_the_command_understands(tokens):
+    command, *arguments = json.loads(re.search(r"^CMD (\[.*\])$", DOCKERFILE, re.MULTILINE)[1])
+    assert command == "serve"
+    serving = parse([tokens if each == "/run/secrets/tokens" else each for each in arguments])
+    assert re.search(rf"^EXPOSE {serving.port}$", DOCKERFILE, re.MULTILINE)
+    assert f"127.0.0.1:{serving.port}/health" in DOCKERFILE
+
+
+def test_the_container_is_nobody():
+    user = re.findall(r"^USER (\d+)$", DOCKERFILE, re.MULTILINE)
+    assert [int(each) > 0 for each in user] == [True]

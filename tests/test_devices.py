@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import builtins
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from streamer import devices
+from streamer.devices import LOOPBACKS, Device, again, default_input, find, inputs
+from streamer.portaudio import MicrophoneError, sounddevice
+
+DESK = Device(0, "USB Desk Microphone", 48_000, 1, True, False, 3, "alsa_input.usb-desk")
+LAMP = Device(1, "USB Lamp", 44_100, 2, False, False, 3, "alsa_input.usb-lamp")
+MONITOR = Device(2, "Monitor of Speakers", 48_000, 2, False, True, 3, "speakers.monitor")
+SPEAKERS = Device(3, "Monitor of Speakers (HDMI)", 48_000, 2, False, True, 3, "hdmi.monitor")
+ALL = [DESK, LAMP, MONITOR, SPEAKERS]
+
+
+def test_a_device_is_found_by_number_name_or_part_of_it() -> None:
+    assert find("1", ALL) is LAMP
+    assert find("usb lamp", ALL) is LAMP
+    assert find("lamp", ALL) is LAMP
+    assert find("speakers.monitor", ALL) is MONITOR
+    assert find("Monitor of Speakers", ALL) is MONITOR, "the whole name comes before a part of another"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "cure"),
+    [
+        ("7", "no such microphone; granite-stream devices lists them"),
+        ("piano", "no such microphone"),
+        ("usb", "could be 0 USB Desk Microphone, 1 USB Lamp; say its number"),
+    ],
+)
+def test_a_name_that_is_none_or_two_is_refused(wanted: str, cure: str) -> None:
+    with pytest.raises(MicrophoneError, match=cure):
+        find(wanted, ALL)
+
+
+def test_two_of_one_name_are_told_apart_by_their_number() -> None:
+    twins = [DESK, Device(1, DESK.name, 48_000, 1, False, False, 3, "another")]
+    with pytest.raises(MicrophoneError, match="say its number"):
+        find(DESK.name, twins)
+    assert find("another", twins) is twins[1]
+
+
+def test_the_default_is_left_to_the_sound_server() -> None:
+    assert default_input(ALL).name == DESK.name
+    assert default_input(ALL).source is None
+
+
+def test_after_a_restart_a_device_is_known_by_its_name() -> None:
+    moved = Device(5, LAMP.name, 44_100, 2, False, False, 9, LAMP.source)
+    assert again(LAMP, [DESK, moved]) is moved
+    with pytest.raises(MicrophoneError):
+        again(LAMP, [DESK])
+
+
+def test_without_any_device_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "_pactl", lambda *_: {})
+    for look in (lambda: default_input([]), lambda: find("x", [])):
+        with pytest.raises(MicrophoneError, match="no microphone was found; plug one in"):
+            look()
+    monkeypatch.setattr(devices, "_pactl", lambda *_: [{"name": "desk"}])
+    with pytest.raises(MicrophoneError, match="apt install libasound2-plugins"):
+        default_input([])
+
+
+@pytest.mark.parametrize(
+    "name", ["Monitor of Built-in Audio", "BlackHole 2ch", "Stereo Mix (Realtek)", "CABLE Output", "Loopback Audio"]
+)
+def test_what_plays_here_is_known_by_its_name(name: str) -> None:
+    assert LOOPBACKS.search(name)
+
+
+@pytest.mark.parametrize("name", ["Built-in Microphone", "USB Audio: - (hw:1,0)", "Studio Display Microphone"])
+def test_a_microphone_is_not_taken_for_a_loopback(name: str) -> None:
+    assert not LOOPBACKS.search(name)
+
+
+def system(monkeypatch: pytest.MonkeyPatch, *names: tuple[str, int, int]) -> None:
+    """A system where PortAudio sees these: name, input channels, rate; the last is the default."""
+    found = [
+        {"name": name, "max_input_channels": most, "default_samplerate": float(rate)} for name, most, rate in names
+    ]
+    portaudio = SimpleNamespace(query_devices=lambda: found, default=SimpleNamespace(device=[len(names) - 1, -1]))
+    monkeypatch.setattr(devices, "sounddevice", lambda: portaudio)
+
+
+def test_without_a_sound_server_portaudio_says_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    system(monkeypatch, ("Speakers", 0, 48_000), ("BlackHole 2ch", 2, 48_000), ("MacBook Microphone", 1, 44_100))
+    blackhole, macbook = inputs()
+    assert (blackhole.is_loopback, blackhole.is_default, blackhole.channels) == (True, False, 2)
+    assert (macbook.is_loopback, macbook.is_default, macbook.rate) == (False, True, 44_100)
+    assert macbook.portaudio == 2
+
+
+def test_a_sound_server_tells_its_sources(monkeypatch: pytest.MonkeyPatch) -> None:
+    system(monkeypatch, ("pulse", 32, 44_100), ("default", 32, 44_100))
+    source = {
+        "name": "desk",
+        "description": "Desk",
+        "monitor_source": "n/a",
+        "sample_specification": "s16le 1ch 48000Hz",
+    }
+    monitor = {**source, "name": "out.monitor", "description": "Monitor of Out", "monitor_source": "out"}
+    answers = {"info": {"default_source_name": "desk"}, "list": [monitor, source]}
+    monkeypatch.setattr(devices, "_pactl", lambda command, *_: answers[command])
+    assert [(each.name, each.is_default, each.is_loopback, each.source) for each in inputs()] == [
+        ("Monitor of Out", False, True, "out.monitor"),
+        ("Desk", True, False, "desk"),
+        ("pulse", False, False, None),
+        ("default", False, False, None),
+    ]
+    assert inputs()[2].channels == 1, "32 channels are a mixer's"
+
+
+@pytest.mark.parametrize(
+    ("error", "cure"),
+    [
+        (ImportError("sounddevice"), "pip install 'granite-stream\\[mic\\]'"),
+        (OSError("PortAudio library not found"), "apt install libportaudio2"),
+        (RuntimeError("Error initializing PortAudio"), "check the sound settings"),
+    ],
+)
+def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, error: Exception, cure: str) -> None:
+    load = builtins.__import__
+
+    def fail(name: str, *rest: object) -> object:
+        if name == "sounddevice":
+            raise error
+        return load(name, *rest)
+
+    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+    monkeypatch.setattr(builtins, "__import__", fail)
+    with pytest.raises(MicrophoneError, match=cure):
+        sounddevice()

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from clients.display import Display
+from clients.status import Status
+from streamer.events import Done, Event, Final, Partial
+from tests.test_terminal import Screen
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return 1
+
+
+SAID: list[Event] = [Partial(0, 0, 1, "the quick", " brow"), Final(0, 0, 2, "the quick brown fox"), Done(3.0)]
+
+
+@pytest.fixture(autouse=True)
+def size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.get_terminal_size", lambda _: (60, 10))
+    monkeypatch.setenv("TERM", "xterm")
+
+
+def show(out: io.StringIO, err: io.StringIO, **options: object) -> tuple[list[str], Display]:
+    complaints: list[str] = []
+    display = Display(out, err, complaints.append, Status("Desk", 65.0), **options)
+    with display:
+        for event in SAID:
+            display.show(event)
+        display.refresh()
+        display.say("Desk is gone")
+        display.mark(1)
+    return complaints, display
+
+
+def test_a_terminal_shows_everything_in_one_place() -> None:
+    out, err = Terminal(), Terminal()
+    complaints, _ = show(out, err)
+    assert complaints == []
+    assert err.getvalue() == ""
+    for text in ("the quick", "the quick brown fox", "[1:05 Desk is gone]", "[mark 1 at 1:05]", "▯▯▯▯▯▯▯▯▯▯"):
+        assert text in out.getvalue()
+
+
+def test_a_pipe_gets_finals_and_the_status_line_goes_to_the_other_stream() -> None:
+    out, err = io.StringIO(), Terminal()
+    complaints, _ = show(out, err)
+    assert out.getvalue() == "the quick brown fox\n"
+    assert complaints == []
+    assert "[1:05 Desk is gone]" in err.getvalue()
+    assert "▯▯▯▯▯▯▯▯▯▯" in err.getvalue()
+
+
+def test_without_any_terminal_notices_are_complaints() -> None:
+    out, err = io.StringIO(), io.StringIO()
+    complaints, _ = show(out, err)
+    assert complaints == ["Desk is gone"]
+    assert err.getvalue() == ""
+
+
+def test_events_on_a_terminal_have_no_status_line_between_them() -> None:
+    out, err = Terminal(), Terminal()
+    complaints, _ = show(out, err, events=True)
+    assert complaints == ["Desk is gone"]
+    assert out.getvalue().count("\n") == 3
+    assert err.getvalue() == ""
+
+
+def test_a_status_line_makes_room_for_finals_on_the_same_terminal() -> None:
+    """As with `granite-stream --mic | tee`: both streams end on one terminal."""
+    screen = Screen(60, 10)
+    written: list[str] = []
+
+    class Shared(Terminal):
+        def write(self, text: str) -> int:
+            written.append(text)
+            return len(text)
+
+    class Pipe(Shared):
+        def isatty(self) -> bool:
+            return False
+
+    with Display(Pipe(), Shared(), pytest.fail, Status("Desk", 65.0)) as display:
+        for _ in range(2):
+            display.refresh()
+            display.show(SAID[1])
+        display.refresh()
+        screen.out.write("".join(written))
+        screen.update()
+        assert screen.lines[:2] == ["the quick brown fox"] * 2
+        assert screen.lines[2].startswith("▯▯▯▯▯▯▯▯▯▯   1:05   Desk")

@@ -1,0 +1,291 @@
+"""The real path: PulseAudio plays, ALSA and PortAudio capture, the command writes down."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import wave
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import srt
+
+from streamer.recordings import open_recording
+from tests.sound import Room, needs_sound, sound_server, wait_until
+
+pytestmark = needs_sound
+
+ROOT = Path(__file__).parent.parent
+AUDIO = ROOT / "tests" / "audio"
+CLOCKS, HOTEL, TALK = (AUDIO / name for name in ("af_heart_36.flac", "am_michael_37.flac", "talk.flac"))
+COMMAND = [sys.executable, "-c", "import sys; from streamer.command import main; sys.exit(main())"]
+
+
+@pytest.fixture(scope="module")
+def room() -> Iterator[Room]:
+    with sound_server() as room:
+        yield room
+
+
+class Listener:
+    """The command, listening; its lines are kept as they come."""
+
+    def __init__(self, room: Room, *arguments: str) -> None:
+        self.room, pipe = room, subprocess.PIPE
+        command = [*COMMAND, "--mic", "--device", "room.monitor", *arguments]
+        self.process = subprocess.Popen(
+            command, env=room.environment, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True
+        )
+        self.out: list[str] = []
+        self.err: list[str] = []
+        self._readers = [
+            threading.Thread(target=lines.extend, args=(stream,), daemon=True)
+            for lines, stream in ((self.out, self.process.stdout), (self.err, self.process.stderr))
+        ]
+        for reader in self._readers:
+            reader.start()
+        wait_until(lambda: room.is_heard() or self.process.poll() is not None, "the command listens")
+        assert self.process.poll() is None, self.err
+
+    def ends(self, request: int = signal.SIGINT) -> int:
+        """Ends it; gives the exit code."""
+        self.process.send_signal(request)
+        code = self.process.wait(60)
+        for reader in self._readers:
+            reader.join()
+        return code
+
+    def close(self) -> None:
+        for reader, stream in zip(self._readers, (self.process.stdout, self.process.stderr), strict=True):
+            reader.join()
+            stream.close()
+
+    @property
+    def events(self) -> list[dict]:
+        return [json.loads(line) for line in self.out]
+
+    def finals(self) -> list[dict]:
+        return [event for event in self.events if event["type"] == "final"]
+
+
+@contextmanager
+def listening(room: Room, *arguments: str) -> Iterator[Listener]:
+    listener = Listener(room, *arguments)
+    try:
+        yield listener
+    finally:
+        listener.process.kill()
+        listener.process.wait()
+        listener.close()
+
+
+@dataclass(frozen=True)
+class Heard:
+    code: int
+    events: list[dict]
+    err: list[str]
+    saved: np.ndarray
+    seconds: float
+
+
+def samples_of(path: Path) -> np.ndarray:
+    with open_recording(str(path)) as recording:
+        return np.concatenate(list(recording.chunks(16_000)))
+
+
+@pytest.fixture(scope="module")
+def heard(room: Room, tmp_path_factory: pytest.TempPathFactory) -> Heard:
+    """The talk, played to the microphone."""
+    saved = tmp_path_factory.mktemp("heard") / "talk.wav"
+    with listening(room, "--events", "--save", str(saved)) as listener:
+        wait_until(lambda: saved.stat().st_size > 44, "the first sound is saved")
+        began = time.monotonic()
+        room.play(TALK)
+        seconds = time.monotonic() - began
+        code = listener.ends()
+    return Heard(code, listener.events, listener.err, samples_of(saved), seconds)
+
+
+def test_an_interruption_ends_it_well(heard: Heard) -> None:
+    assert (heard.code, heard.err) == (0, [])
+    assert heard.events[-1]["type"] == "done"
+    assert heard.events[-1]["audio_seconds"] == pytest.approx(len(heard.saved) / 16_000, abs=0.001)
+
+
+def test_what_is_said_is_written_down_as_from_a_file(heard: Heard, nano) -> None:
+    words = {word for event in heard.events if event["type"] == "final" for word in event["text"].split()}
+    offline = {word for each in (samples_of(TALK),) for word in nano.transcribe(each).split()}
+    assert len(words & offline) >= len(offline) / 4  # the embedded model hears badly, and cuts its segments elsewhere
+
+
+def shift(played: np.ndarray, recorded: np.ndarray) -> tuple[float, float]:
+    """By how many samples, to a sixteenth, the recording lies behind its middle place, and how alike the two are."""
+    likeness = np.correlate(recorded, played, "valid")[:-1]
+    spectrum = np.fft.rfft(likeness, norm="forward")
+    fine = np.fft.irfft(spectrum, 16 * len(likeness), norm="forward")
+    norms = np.linalg.norm(played) * np.linalg.norm(recorded)
+    return np.argmax(fine) / 16 - len(likeness) / 2, fine.max() / norms
+
+
+def test_no_sample_is_lost(heard: Heard) -> None:
+    """All seconds of the talk lie equally late in the recording: one lost sample of the device would be a third."""
+    talk, saved = samples_of(TALK), heard.saved
+    size = 1 << (len(saved) + len(talk)).bit_length()
+    offset = int(np.argmax(np.fft.irfft(np.fft.rfft(saved, size) * np.conj(np.fft.rfft(talk, size)))))
+    assert 0 <= offset <= len(saved) - len(talk)
+    found = [
+        shift(talk[start : start + 16_000], saved[offset + start - 20 : offset + start + 16_020])
+        for start in range(16_000, len(talk) - 16_000, 16_000)
+        if np.linalg.norm(talk[start : start + 16_000]) > 1  # somebody speaks
+    ]
+    assert len(found) > 20
+    assert min(likeness for _, likeness in found) > 0.97
+    assert max(late for late, _ in found) - min(late for late, _ in found) <= 0.2
+
+
+def test_it_is_as_loud_as_it_was(heard: Heard) -> None:
+    talk = samples_of(TALK)
+    assert np.abs(heard.saved).max() == pytest.approx(np.abs(talk).max(), rel=0.05)
+    assert np.sum(heard.saved**2) == pytest.approx(np.sum(talk**2), rel=0.02)
+
+
+def test_a_device_that_vanishes_is_taken_up_again(room: Room) -> None:
+    with listening(room, "--events") as listener:
+        began = time.monotonic()
+        room.play(CLOCKS)
+        wait_until(lambda: len(listener.finals()) >= 1, "the first final")
+        room.unplug()  # the server now gives its listeners another source, and says nothing
+        wait_until(lambda: any("is gone; waiting for it" in line for line in listener.err), "it says that it is gone")
+        room.plug()
+        wait_until(lambda: any("is back" in line for line in listener.err), "it says that it is back")
+        before = len(listener.finals())
+        room.play(HOTEL)
+        wait_until(lambda: len(listener.finals()) > before, "a final of the second recording")
+        seconds = time.monotonic() - began
+        assert listener.ends() == 0
+    assert listener.events[-1]["audio_seconds"] == pytest.approx(seconds, abs=2.5), "silence stands for what is missing"
+    assert len(listener.err) == 2
+
+
+def test_a_pipe_gets_finals_only(room: Room) -> None:
+    with listening(room) as listener:
+        room.play(CLOCKS)
+        wait_until(lambda: len(listener.out) >= 1, "the final")
+        assert listener.ends(signal.SIGTERM) == 0
+    assert listener.err == []
+    assert not any("\x1b" in line for line in listener.out)
+
+
+@pytest.mark.parametrize("form", ["srt", "json"])
+def test_a_crash_loses_nothing_that_was_final(room: Room, tmp_path: Path, form: str) -> None:
+    with listening(room, "--format", form, "--output", str(tmp_path), "--save", str(tmp_path / "it.wav")) as listener:
+        room.play(CLOCKS)
+        wait_until(lambda: len(listener.out) >= 1, "the final")
+        listener.process.kill()
+        listener.process.wait()
+    shown = "".join(listener.out).split()
+    written = (tmp_path / f"it.{form}").read_text()
+    texts = [cue.content for cue in srt.parse(written)] if form == "srt" else [json.loads(written)["text"]]
+    assert " ".join(texts).split() == shown
+    with wave.open(str(tmp_path / "it.wav")) as recording:
+        assert recording.getnframes() * 2 + 44 == (tmp_path / "it.wav").stat().st_size
+        assert recording.getnframes() > 3 * 16_000
+
+
+@pytest.fixture
+def pane(room: Room, tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Runs tmux commands against a server of its own, with a shell in it."""
+    if shutil.which("tmux") is None:
+        pytest.skip("tmux is not installed")
+
+    def run(*command: str) -> str:
+        line = ["tmux", "-S", str(tmp_path / "socket"), "-f", "/dev/null", *command]
+        return subprocess.run(
+            line, check=True, capture_output=True, text=True, timeout=20, env={**room.environment, "PS1": "$ "}
+        ).stdout
+
+    run("new-session", "-d", "-x", "70", "-y", "12", "-c", str(ROOT), "sh")
+    yield run
+    run("kill-server")
+
+
+def test_in_a_real_terminal_captions_grow_above_the_status_line(room: Room, pane: Callable[..., str]) -> None:
+    def shown(*look: str) -> str:
+        return pane("capture-pane", "-p", *look).rstrip()
+
+    def last() -> str:
+        return shown().splitlines()[-1]
+
+    pane("send-keys", f"clear; {shlex.join([*COMMAND, '--mic', '--device', 'room.monitor'])}; stty -a", "Enter")
+    wait_until(lambda: "m mute" in shown(), "the status line")
+    assert last().startswith("▯▯▯▯▯▯▯▯▯▯   0:0")
+    with room.playing(TALK):
+        wait_until(lambda: "▮▮▮▮" in last(), "the meter moves")
+        wait_until(lambda: "\x1b[2m" in shown("-e").rpartition("\n")[0], "a draft, dimmed")
+        wait_until(lambda: len(shown().splitlines()) > 2, "more lines")
+    assert "m mute" in last()
+    pane("send-keys", "k")
+    wait_until(lambda: "[mark 1 at 0:" in shown(), "the mark")
+    pane("send-keys", "m")
+    wait_until(lambda: last().startswith("muted"), "it is muted")
+    pane("resize-window", "-x", "40")
+    wait_until(lambda: last().startswith("muted   0:") and "q quit" not in last(), "the status line fits")
+    pane("send-keys", "q")
+    wait_until(lambda: " icanon" in shown("-S", "-"), "the terminal is given back")
+    screen = shown("-S", "-")
+    assert " echo " in screen
+    assert "muted" not in screen
+    assert "[mark 1 at 0:" in screen
+    assert pane("display-message", "-p", "#{cursor_flag}").strip() == "1"
+
+
+def command(room: Room, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments], env=room.environment, cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+
+
+def test_devices_are_listed_with_what_plays(room: Room) -> None:
+    result = command(room, "devices")
+    assert (result.returncode, result.stderr) == (0, "")
+    monitors = [line for line in result.stdout.splitlines() if "Monitor of" in line]
+    assert len(monitors) == 2
+    assert all("48000 Hz  stereo   what plays here" in line for line in monitors)
+    assert [line[0] for line in result.stdout.splitlines()].count("*") == 2, "one default, and the explanation"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cure"),
+    [
+        (["--device", "nonesuch"], "granite-stream devices lists them"),
+        (["--device", "room", "--save", "README.md"], "is there already; choose another name"),
+        (["--device", "room", "--output", "/proc/transcripts"], "cannot be written"),
+    ],
+)
+def test_what_cannot_be_is_one_line(room: Room, arguments: list[str], cure: str) -> None:
+    result = command(room, "--mic", *arguments)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith("granite-stream: ")
+    assert result.stderr.count("\n") == 1
+    assert cure in result.stderr
+
+
+def test_without_any_sound_system_it_says_what_to_do(room: Room, tmp_path: Path) -> None:
+    nowhere = {**room.environment, "HOME": str(tmp_path), "PULSE_RUNTIME_PATH": str(tmp_path), "PULSE_SERVER": "none"}
+    for arguments in (["--mic"], ["devices"]):
+        result = subprocess.run(
+            [*COMMAND, *arguments], env=nowhere, cwd=ROOT, capture_output=True, text=True, timeout=60
+        )
+        assert result.returncode == 1
+        assert result.stderr.count("\n") == 1, result.stderr
+        assert "no microphone was found; plug one in" in result.stderr or "cannot be opened" in result.stderr

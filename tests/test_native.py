@@ -1,0 +1,38 @@
+"""Moments of the dialogue that sockets rarely bring about: a session taken over within a send or a receive."""
+
+import asyncio
+
+from streamer import native
+from streamer.session import Session
+from streamer.wire import Start
+from tests.servers import FakeWorker, speech
+
+
+class TakenOver:
+    """A socket whose session another connection resumes just while it sends or receives."""
+
+    def __init__(self, session):
+        self.session = session
+
+    async def recv(self):
+        self.session.attach(0)
+        return speech(1)
+
+    async def send(self, text):
+        if '"seq":1' in text:
+            self.session.attach(0)
+
+
+async def test_audio_that_came_as_the_session_was_taken_over_is_not_taken():
+    session = Session(Start(), FakeWorker().open, lambda delay: None)
+    await native._hear(TakenOver(session), session, session.attach(0), idle_seconds=0)
+    assert session.incoming.frames == 0
+
+
+async def test_what_was_sent_as_the_session_was_taken_over_is_told_to_the_other_connection():
+    session = Session(Start(), FakeWorker().open, lambda delay: None)
+    hold = session.attach(0)
+    session.hear(speech(1))
+    await asyncio.sleep(0)
+    await native._tell(TakenOver(session), "fake", session, hold)
+    assert session.backlog.next().seq == 1

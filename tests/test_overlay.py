@@ -1,0 +1,220 @@
+"""What the overlay shows and where it stands, without a desktop; with one: test_overlay_window.py."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from clients.errors import UnauthorizedError, UnreachableError
+from clients.overlay import sources
+from clients.overlay.board import Board, Shown
+from clients.overlay.look import LEAST_WIDTH, Look, placed, remember, remembered, wide
+from clients.overlay.roll import Roll, Row, wrap
+from clients.overlay.sources import Outlet, persist
+from streamer.events import Event, Final, Partial, SpeechStarted
+
+WORDS = some.lists(some.text("abc", min_size=1, max_size=9), max_size=40).map(" ".join)
+AREA = (100, 50, 1000, 700)
+
+
+def board(lines: int = 2, width: int = 12, hide_seconds: float = 6.0) -> Board:
+    """One whose letters are a pixel wide."""
+    board = Board(hide_seconds)
+    board.lay_out(len, width, lines)
+    return board
+
+
+def partial(committed: str, draft: str = "") -> Event:
+    return Partial(0, 0.0, 1.0, committed, draft)
+
+
+def texts(shown: Shown) -> list[str]:
+    return [(row.committed + row.draft).strip() for row in shown.rows]
+
+
+# --- rows ---
+
+
+@given(WORDS, WORDS, some.integers(1, 20))
+def test_rows_lose_no_character_and_are_not_too_wide(committed: str, draft: str, width: int) -> None:
+    rows = list(wrap(committed, f" {draft}" if draft else "", len, width))
+    assert "".join(row.committed for row in rows) == committed
+    assert "".join(row.draft for row in rows).strip() == draft
+    assert all(len((row.committed + row.draft).strip()) <= width for row in rows)
+
+
+def test_a_word_that_is_wider_than_a_row_is_divided() -> None:
+    assert [row.committed for row in wrap("an abcdefghij end", "", len, 4)] == ["an ", "abcd", "efgh", "ij ", "end"]
+
+
+@given(some.lists(some.lists(WORDS, min_size=1, max_size=4), min_size=1, max_size=6), some.integers(1, 3))
+def test_words_move_only_upwards(segments: list[list[str]], lines: int) -> None:
+    """However much is forgotten: the rows are those of the whole text, as far as they are to be seen."""
+    roll, said = Roll(len, 10, lines), ""
+    for segment in segments:
+        committed = ""
+        for more in segment:
+            committed = f"{committed} {more}".strip()
+            shown = roll.show(committed, "")
+            whole = [*wrap(f"{said} {committed}".strip() if said else committed, "", len, 10)]
+            assert [row.committed.strip() for row in shown] == [row.committed.strip() for row in whole[-lines:]]
+        roll.settle(committed)
+        said = f"{said} {committed}".strip() if committed else said
+
+
+def test_a_draft_that_gets_shorter_pulls_nothing_down() -> None:
+    roll = Roll(len, 10, 2)
+    assert roll.show("one two", " three four") == [Row("one two", " "), Row("", "three four")]
+    assert roll.show("one two", "") == [Row("one two"), Row()]
+
+
+# --- what is shown when ---
+
+
+def test_committed_text_and_draft_stand_apart_newest_at_the_bottom() -> None:
+    it = board()
+    it.take(SpeechStarted(0, 0.0), 0.0)
+    it.take(partial("the quick brown", " fox ju"), 1.0)
+    assert it.shown(1.0).rows == (Row("the quick "), Row("brown", " fox ju"))
+
+
+def test_the_next_segment_follows_the_one_before() -> None:
+    it = board()
+    it.take(Final(0, 0.0, 1.0, "Hello."), 0.0)
+    it.take(SpeechStarted(1, 2.0), 1.0)
+    it.take(partial("You"), 1.0)
+    assert texts(it.shown(1.0)) == ["Hello. You"]
+
+
+def test_captions_go_after_some_silence_and_do_not_come_back() -> None:
+    it = board()
+    it.take(Final(0, 0.0, 1.0, "Hello."), 10.0)
+    assert it.hides_in(12.0) == 4.0
+    assert texts(it.shown(15.9)) == ["Hello."]
+    assert it.shown(16.0) == Shown()
+    assert it.hides_in(16.0) is None
+    it.take(partial("You"), 20.0)
+    assert texts(it.shown(20.0)) == ["You"]
+
+
+def test_captions_stay_if_they_are_asked_to() -> None:
+    it = board(hide_seconds=0)
+    it.take(Final(0, 0.0, 1.0, "Hello."), 0.0)
+    assert texts(it.shown(1e6)) == ["Hello."]
+
+
+def test_a_message_stands_until_something_is_said() -> None:
+    it = board()
+    it.take(Final(0, 0.0, 1.0, "Hello."), 0.0)
+    it.say("Desk is gone; waiting for it", 1.0)
+    assert it.shown(1.0).notice == "Desk is gone; waiting for it"
+    it.take(partial(""), 2.0)
+    assert it.shown(2.0).notice == "Desk is gone; waiting for it", "nothing was said"
+    it.take(partial("You"), 3.0)
+    assert texts(it.shown(3.0)) == ["Hello. You"]
+
+
+def test_what_is_wrong_is_seen_for_as_long_as_it_lasts() -> None:
+    it = board()
+    it.trouble("muted")
+    it.say("Listening to Desk", 0.0)
+    assert it.shown(1.0).notice == "Listening to Desk"
+    assert it.shown(1e6).notice == "muted"
+    it.trouble("")
+    assert it.shown(1e6) == Shown()
+
+
+def test_another_font_divides_anew_what_is_seen() -> None:
+    it = board()
+    it.take(Final(0, 0.0, 1.0, "one two three four"), 0.0)
+    assert texts(it.shown(0.0)) == ["one two", "three four"]
+    it.lay_out(len, 40, 2)
+    assert texts(it.shown(0.0)) == ["one two three four"]
+
+
+# --- how it looks and where it stands ---
+
+
+@pytest.mark.parametrize(
+    ("position", "corner"),
+    [
+        ("bottom", (400, 602)),
+        ("top", (400, 98)),
+        ("middle", (400, 350)),
+        ("top-left", (148, 98)),
+        ("bottom-right", (652, 602)),
+        ("30,40", (130, 90)),
+        ("5000,-7", (700, 50)),  # a screen that is smaller now
+    ],
+)
+def test_it_stands_where_it_was_asked_to_and_never_off_the_screen(position: str, corner: tuple[int, int]) -> None:
+    assert placed(position, 400, 100, AREA) == corner
+
+
+def test_a_width_is_a_share_of_the_screen_or_pixels() -> None:
+    assert (wide("60%", 1000), wide("900", 1000), wide("9000", 1000), wide("1%", 1000)) == (600, 900, 1000, LEAST_WIDTH)
+
+
+def test_the_look_is_remembered(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "overlay.json"
+    assert remembered(path) == Look()
+    remember(path, Look(size=50, position="10,20", locked=True))
+    assert remembered(path, lines=3, size=None) == Look(size=50, position="10,20", locked=True, lines=3)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"size": "large", "lines": 99, "opacity": true, "colour": 1}'])
+def test_a_file_that_makes_no_sense_is_forgotten(tmp_path: Path, text: str) -> None:
+    (tmp_path / "overlay.json").write_text(text)
+    assert remembered(tmp_path / "overlay.json") == Look()
+
+
+@pytest.mark.parametrize(
+    "value", [{"size": 5}, {"opacity": 1.5}, {"lines": 0}, {"position": "left"}, {"width": "wide"}, {"font": 3}]
+)
+def test_a_look_that_makes_no_sense_is_refused(tmp_path: Path, value: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=next(iter(value))):
+        remembered(tmp_path / "overlay.json", **value)
+
+
+def test_what_is_written_is_readable_by_people(tmp_path: Path) -> None:
+    remember(tmp_path / "overlay.json", Look())
+    assert json.loads((tmp_path / "overlay.json").read_text())["position"] == "bottom"
+
+
+# --- where captions come from ---
+
+
+class Heard:
+    """An outlet that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.troubles: list[str] = []
+        self.outlet = Outlet(lambda _: None, self.said.append, self.troubles.append)
+
+
+async def test_a_lost_server_is_tried_again_and_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "FIRST_WAIT_SECONDS", 0.001)
+    heard, attempts = Heard(), 0
+
+    async def once() -> None:
+        nonlocal attempts
+        attempts += 1
+        raise UnauthorizedError("the wrong token") if attempts == 4 else UnreachableError("nobody listens")
+
+    async with asyncio.timeout(10):
+        await persist(once, heard.outlet)
+    assert heard.said == ["nobody listens. Trying again …"]
+    assert heard.troubles[-1] == "the wrong token", "that would not get better"
+    assert attempts == 4
+
+
+def test_who_has_muted_the_microphone_has_muted_the_next_one_too() -> None:
+    outlet = Heard().outlet
+    outlet.mute(True)
+    assert outlet.muted

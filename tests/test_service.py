@@ -1,0 +1,198 @@
+"""The life of the service. Some tests run the real command as a process of its own, with the embedded model."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import sys
+from contextlib import asynccontextmanager
+
+import pytest
+
+from model.errors import CheckpointError
+from streamer import service
+from streamer.engine import Engine
+from streamer.logs import LineFormatter
+from streamer.serving import parse
+from tests.conftest import NAMES, read
+from tests.servers import dialing, get, hear, hear_all, say, send_audio
+
+TOKEN = "a-token-of-many-letters"
+START_SECONDS = 120  # to import torch and load the model, on a busy machine
+
+
+class Process:
+    """A running `granite-stream serve`, and the lines of its log so far."""
+
+    def __init__(self, process):
+        self.process, self.lines = process, []
+
+    async def line(self, part):
+        async with asyncio.timeout(START_SECONDS):
+            while not any(part in line for line in self.lines):
+                line = await self.process.stderr.readline()
+                assert line, f"the service ended without saying {part!r}: {self.lines}"
+                self.lines.append(line.decode())
+        return next(line for line in self.lines if part in line)
+
+    async def port(self):
+        return int(re.search(r'port"?[=:] ?(\d+)', await self.line("listening"))[1])
+
+    async def end(self):
+        async with asyncio.timeout(START_SECONDS):
+            rest = await self.process.stderr.read()
+            self.lines += rest.decode().splitlines()
+            return await self.process.wait()
+
+
+@asynccontextmanager
+async def serving(*arguments, **environment):
+    command = [sys.executable, "-c", "from streamer.command import main; raise SystemExit(main())", "serve"]
+    given = ["--port", "0", "--threads", "1", *arguments]
+    process = await asyncio.create_subprocess_exec(
+        *command, *given, stderr=asyncio.subprocess.PIPE, env={**os.environ, **environment}
+    )
+    try:
+        yield Process(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+def pcm(name):
+    return (read(name) * 32767).short().numpy().astype("<i2").tobytes()
+
+
+async def test_from_start_to_drain(tmp_path):
+    (tmp_path / "tokens").write_text(TOKEN)
+    told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    told.bind(str(tmp_path / "notify"))
+    header = {"Authorization": f"Bearer {TOKEN}"}
+    guard = ["--token-file", str(tmp_path / "tokens"), "--log-json"]
+    async with serving(*guard, NOTIFY_SOCKET=str(tmp_path / "notify")) as running:
+        port = await running.port()
+        assert (await get(port, "/health"))[0] == 200
+        assert await get(port, "/ready") == (503, "loading\n")
+        await running.line('"ready"')
+        assert told.recv(100) == b"READY=1"
+        assert (await get(port, "/ready"))[0] == 200
+        async with dialing(f"ws://127.0.0.1:{port}/v1/stream", additional_headers=header) as client:
+            await say(client, "start", partials=False)
+            assert (await hear(client))["model"] == "nano"
+            audio = pcm(NAMES[0])
+            await send_audio(client, audio)
+            while (await hear(client)).get("audio_seconds", 0) < len(audio) / 32_000 - 0.5:
+                pass
+            running.process.send_signal(signal.SIGTERM)
+            talk = await hear_all(client)
+            assert talk.texts != []
+            assert (talk.messages[-1]["type"], talk.code) == ("done", 1012)
+        assert await running.end() == 0
+        assert told.recv(100) == b"STOPPING=1"
+        lines = [json.loads(line) for line in running.lines]
+    told.close()
+    assert [line["message"] for line in lines if "session" in line["message"]] == ["session started", "session ended"]
+    ended = next(line for line in lines if line["message"] == "session ended")
+    assert (ended["outcome"], ended["finals"]) == ("restart", len(talk.texts))
+    logged = "".join(running.lines)
+    assert TOKEN not in logged
+    assert not any(word in logged for text in talk.texts for word in text.split() if len(word) > 6)
+
+
+async def test_asked_to_stop_while_it_loads_it_stops():
+    async with serving() as running:
+        await running.port()
+        running.process.send_signal(signal.SIGTERM)
+        assert await running.end() == 0
+
+
+async def test_a_second_signal_ends_it_at_once():
+    async with serving("--drain-seconds", "1000") as running:
+        port = await running.port()
+        await running.line("ready")
+        async with dialing(f"ws://127.0.0.1:{port}/v1/stream") as client:
+            await say(client, "start")
+            await hear(client)
+            client.transport.pause_reading()  # it will not answer the close frame
+            running.process.send_signal(signal.SIGINT)
+            await running.line("stopping")
+            assert await get(port, "/ready") == (503, "draining\n")
+            running.process.send_signal(signal.SIGTERM)
+            assert await running.end() == 1
+            client.transport.resume_reading()
+
+
+@pytest.mark.parametrize("arguments", [["--host", "0.0.0.0"], ["--port", "x"], ["--token-file", "/nowhere"]])
+def test_wrong_usage_is_one_line_and_exit_code_2(arguments):
+    said = []
+    assert service.main(arguments, said.append) == 2
+    (line,) = said
+    assert line.endswith("(see granite-stream serve --help)")
+    assert "\n" not in line
+
+
+async def run(load, *arguments):
+    said = []
+    code = await service.run(parse(["--port", "0", *arguments]), load, said.append)
+    return code, said
+
+
+async def test_a_port_that_is_taken_is_one_line_and_exit_code_1():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        code, (line,) = await run(lambda: None, "--port", str(port))
+    assert code == 1
+    assert line.startswith(f"127.0.0.1:{port}: ")
+    assert line.endswith("choose another --host or --port")
+
+
+async def test_a_model_that_cannot_be_loaded_is_one_line_and_exit_code_1():
+    def load():
+        raise CheckpointError("no such model; name another one")
+
+    assert await run(load) == (1, ["no such model; name another one"])
+
+
+async def test_a_network_that_dies_tells_its_speakers_and_ends_the_process(nano, monkeypatch, caplog):
+    caplog.set_level("INFO", "granite_stream")
+    engine = Engine(nano)
+    ports = []
+    monkeypatch.setattr(
+        service, "_log_addresses", lambda listener, _: ports.append(listener.sockets[0].getsockname()[1])
+    )
+    ready = asyncio.Event()
+    monkeypatch.setattr(service, "notify", lambda state: ready.set())
+    running = asyncio.create_task(run(lambda: engine))
+    async with asyncio.timeout(START_SECONDS):
+        await ready.wait()
+        async with dialing(f"ws://127.0.0.1:{ports[0]}/v1/stream") as client:
+            await say(client, "start")
+            await hear(client)
+            monkeypatch.setattr(engine, "step", lambda *_: 1 / 0)
+            await client.send(pcm(NAMES[0]))
+            talk = await hear_all(client)
+        assert (talk.messages[-1]["code"], talk.code) == ("internal", 1011)
+        assert await running == (1, [])
+    died = next(record for record in caplog.records if record.message == "the network has died")
+    assert "ZeroDivisionError" in LineFormatter(as_json=False).format(died)
+
+
+def test_systemd_is_told_in_its_abstract_namespace_too(monkeypatch):
+    name = f"granite-stream-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(f"\0{name}")
+        monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
+        service.notify("READY=1")
+        assert told.recv(100) == b"READY=1"
+
+
+def test_without_systemd_nobody_is_told(monkeypatch):
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    service.notify("READY=1")
+    monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere/notify")
+    service.notify("READY=1")

@@ -1,0 +1,62 @@
+import pytest
+
+from streamer.serving import parse
+
+TOKEN = "a-token-of-many-letters"
+
+
+@pytest.fixture
+def tokens(tmp_path):
+    path = tmp_path / "tokens"
+    path.write_text(f"{TOKEN}\n")
+    return str(path)
+
+
+def test_by_itself_it_listens_to_this_machine_only():
+    serving = parse([])
+    assert (serving.host, serving.port, serving.tls) == ("127.0.0.1", 8765, None)
+    assert serving.limits.resume_seconds == 30
+    assert serving.access.tokens == frozenset()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "my-laptop", ""])
+def test_beyond_this_machine_a_token_is_needed_or_the_word_insecure(host, tokens):
+    with pytest.raises(ValueError, match="--token-file FILE, or --insecure"):
+        parse(["--host", host])
+    assert parse(["--host", host, "--insecure"]).host == host
+    assert len(parse(["--host", host, "--token-file", tokens]).access.tokens) == 1
+
+
+def test_strangers_have_a_limit_of_their_own_unless_told_otherwise():
+    assert parse([]).access.most_connections == 0
+    assert parse(["--host", "0.0.0.0", "--insecure"]).access.most_connections == 16
+    assert parse(["--host", "0.0.0.0", "--insecure", "--max-per-address", "0"]).access.most_connections == 0
+
+
+def test_limits_are_taken():
+    given = "--max-sessions 3 --resume-seconds 5 --idle-seconds 6 --max-session-seconds 7 --drain-seconds 8 --prompt P"
+    serving = parse(given.split())
+    limits = serving.limits
+    assert (limits.most_sessions, limits.resume_seconds, limits.idle_seconds) == (3, 5, 6)
+    assert (limits.session_seconds, limits.prompt, serving.drain_seconds) == (7, "P", 8)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--port", "99999"], "99999 is out of bounds"),
+        (["--port", "http"], "'http' is no whole number"),
+        (["--max-sessions", "0"], "the least is 1"),
+        (["--idle-seconds", "-1"], "the least is 0"),
+        (["--resume-seconds", "inf"], "out of bounds"),
+        (["--idle-seconds", "nan"], "out of bounds"),
+        (["--token-file", "/nowhere/tokens"], "--token-file /nowhere/tokens: No such file"),
+        (["--tls-cert", "/nowhere/cert.pem"], "--tls-cert /nowhere/cert.pem: no certificate"),
+        (["--tls-key", "key.pem"], "--tls-key goes with --tls-cert"),
+        (["--prompt", "x" * 2000], "prompt and keywords have 2000 characters"),
+        (["talk.wav"], "unrecognized arguments: talk.wav"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(arguments, said):
+    with pytest.raises(ValueError, match=said):
+        parse(arguments)

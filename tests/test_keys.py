@@ -18,8 +18,9 @@ pytestmark = pytest.mark.timeout(60)
 
 # A program in the foreground of a terminal of its own, which takes keys and ends in several ways.
 PROGRAM = """
-import asyncio, sys
+import asyncio, signal, sys
 from clients.keys import Keys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who started the tests may have had it ignored
 async def main():
     asked = asyncio.get_running_loop().create_future()
     with Keys(sys.stdin, lambda key: asked.set_result(key) if key in "qx" else print(f"<{key}>", flush=True)) as keys:

@@ -28,15 +28,15 @@ class Parser(argparse.ArgumentParser):
         sys.exit(WRONG_USAGE)
 
 
-def number(kind: Callable[[str], float], least: float) -> Callable[[str], float]:
-    """Reads a number of this kind that is finite and not less."""
+def number(kind: Callable[[str], float], least: float, most: float = math.inf) -> Callable[[str], float]:
+    """Reads a number of this kind that is finite and within these bounds."""
 
     def parse_number(text: str) -> float:
         try:
             value = kind(text)
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text!r} is no {'whole ' if kind is int else ''}number") from None
-        if not least <= value < math.inf:
+        if not least <= value <= most or value == math.inf:
             raise argparse.ArgumentTypeError(f"{text} is out of bounds; the least is {least}")
         return value
 

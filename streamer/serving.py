@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import math
 import ssl
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from clients.arguments import number
 from streamer.access import Access, is_loopback, read_tokens
 from streamer.options import Options
 from streamer.sessions import Limits
@@ -108,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-    parser.add_argument("--port", type=_number(int, 0, 65_535), default=8765, help="(default: 8765; 0: any free one)")
+    parser.add_argument("--port", type=number(int, 0, 65_535), default=8765, help="(default: 8765; 0: any free one)")
 
     who = parser.add_argument_group("who may connect")
     who.add_argument("--token-file", type=Path, metavar="FILE", help="tokens, one a line; needed beyond this machine")
@@ -118,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     who.add_argument("--tls-key", type=Path, metavar="FILE", help="its key, if it is not in the same file")
     who.add_argument(
         "--max-per-address",
-        type=_number(int, 0),
+        type=number(int, 0),
         metavar="N",
         help=f"connections of one address; 0: any number (default beyond this machine: {STRANGERS_CONNECTIONS})",
     )
@@ -127,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     limits = parser.add_argument_group("limits")
     limits.add_argument(
         "--max-sessions",
-        type=_number(int, 1),
+        type=number(int, 1),
         default=plain.most_sessions,
         metavar="N",
         help=f"at once (default: {plain.most_sessions})",
@@ -138,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
         ("--max-session-seconds", plain.session_seconds, "a session may last; 0: for ever"),
         ("--drain-seconds", 30.0, "running sessions get to finish after SIGTERM"),
     ):
-        seconds = _number(float, 0)
+        seconds = number(float, 0)
         limits.add_argument(name, type=seconds, default=default, metavar="S", help=f"{text} (default: {default:.0f})")
 
     model = parser.add_argument_group("model")
@@ -146,19 +146,6 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     model.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"))
     model.add_argument("--prompt", metavar="TEXT", help="what the model is asked to do, where a client does not say")
-    model.add_argument("--threads", metavar="N", type=_number(int, 1), help="processor threads to use")
+    model.add_argument("--threads", metavar="N", type=number(int, 1), help="processor threads to use")
     parser.add_argument("--log-json", action="store_true", help="log lines are JSON")
     return parser
-
-
-def _number(kind: Callable[[str], float], least: float, most: float = math.inf) -> Callable[[str], float]:
-    def parse_number(text: str) -> float:
-        try:
-            value = kind(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is no {'whole ' if kind is int else ''}number") from None
-        if not least <= value <= most or value == math.inf:
-            raise argparse.ArgumentTypeError(f"{text} is out of bounds; the least is {least}")
-        return value
-
-    return parse_number

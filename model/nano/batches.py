@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from model.features import FFT_SIZE
+from model.features import FFT_SIZE, FRAME_SECONDS
 from model.nano.augment import Distortion, Ear
 from model.nano.shards import SAMPLE_RATE, Clip, Shard, shards_of
 
@@ -24,7 +24,6 @@ HOURS_FOR_FULL_SHARE = 1.0
 MAX_SECONDS = 30.0  # of an item: what one segment may be
 SHORT_SECONDS = 3.0  # of the first lessons
 NOTHING = 0.015  # share of items that hold no speech
-FRAME_SECONDS = 0.02
 EDGE = 640  # samples that must be heard after a word's last character: 40 ms
 
 

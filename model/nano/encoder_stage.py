@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from model.nano.batches import FRAME_SECONDS, Corpus, Item, Lessons
+from model.features import FRAME_SECONDS
+from model.nano.batches import Corpus, Item, Lessons
 from model.nano.network import labels_of
 from model.speech import GraniteSpeech
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from model.nano.batches import FRAME_SECONDS, Corpus, Lessons
+from model.features import FRAME_SECONDS
+from model.nano.batches import Corpus, Lessons
 from model.nano.encoder_stage import RELOAD_STEPS, ctc
 from model.nano.language_stage import Copying, answer_loss
 from model.nano.network import PAD, labels_of

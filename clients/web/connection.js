@@ -40,7 +40,7 @@ export class Connection extends EventTarget {
   send(samples) {
     if (this.stopping || this.ended) return;
     this.kept.put(samples);
-    if (this.ready) this.socket.send(samples);
+    if (this.ready && this.socket.readyState === WebSocket.OPEN) this.socket.send(samples);
     if (this.kept.end - this.kept.from > MOST_KEPT_SECONDS * this.rate) this.giveUpOldest();
   }
 

@@ -20,10 +20,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from model.nano.evaluate import Judge
 from model.nano.network import hub_config, new_network, replica
+from model.nano.optimizer import Optimizer
 from model.nano.stages import stage_named, ways_to_listen
 from model.nano.tokens import processor_of
 from model.speech import GraniteSpeech
@@ -64,14 +66,16 @@ class Trainer:
         for path in arguments.init or []:
             load_parts(self.network, path)
         self.learning = stage.trained(self.network)
-        self.optimizer = torch.optim.AdamW(self.learning, lr=arguments.rate, betas=(0.9, 0.98), weight_decay=0.01)
         self.mean = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
-        last = self.folder / "last.pt"
-        if last.exists():
-            self._resume(torch.load(last, map_location=self.device, weights_only=True))
         workers = arguments.workers if self.device.type == "cpu" else 1
         self.networks = [self.network, *(replica(self.network) for _ in range(workers - 1))]
         self.pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+        learning = {id(parameter) for parameter in self.learning}
+        named = [(name, each) for name, each in self.network.named_parameters() if id(each) in learning]
+        self.optimizer = Optimizer(named, arguments.rate, workers)
+        last = self.folder / "last.pt"
+        if last.exists():
+            self._resume(torch.load(last, map_location=self.device, weights_only=True))
 
     def _resume(self, saved: dict[str, Any]) -> None:
         self.network.load_state_dict(saved["network"])
@@ -103,10 +107,8 @@ class Trainer:
         for index, parameter in enumerate(self.learning):
             parameter.grad = torch.stack([gradients[index] for gradients, _, _ in done]).mean(0)
         norm = nn.utils.clip_grad_norm_(self.learning, CLIP)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
         if norm.isfinite():
-            self.optimizer.step()
+            self.optimizer.step(rate, self.pool)
         self._average()
         self.step += 1
         figures = {name: sum(values[name] for _, values, _ in done) / len(done) for name in done[0][1]}
@@ -134,10 +136,13 @@ class Trainer:
 
 
 def load_parts(network: GraniteSpeech, path: Path) -> None:
-    """Take from another stage's checkpoint the parts that it trained: `encoder=PATH` names them."""
+    """Take a part from another stage's checkpoint, or from an exported model: `encoder=PATH` names it."""
     part, _, file = str(path).partition("=")
     assert part in PARTS, f"--init takes PART=PATH with a part of {PARTS}, not {path}"
-    mean = torch.load(file, map_location="cpu", weights_only=True)["mean"]
+    if Path(file).is_dir():  # an exported model: what an earlier run has reached
+        mean = load_file(Path(file) / "model.safetensors")
+    else:
+        mean = torch.load(file, map_location="cpu", weights_only=True)["mean"]
     wanted = {name.removeprefix(part + "."): value for name, value in mean.items() if name.startswith(part + ".")}
     getattr(network, part).load_state_dict(wanted)
 
@@ -147,7 +152,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stage", choices=["encoder", "language", "speech", "joint"])
     parser.add_argument("--work", type=Path, required=True, help="the folder that synthesize filled")
-    parser.add_argument("--init", nargs="*", help="PART=CHECKPOINT: where a part starts from (encoder, projector, …)")
+    parser.add_argument(
+        "--init", nargs="*", help="PART=CHECKPOINT or PART=DIR of an exported model: where a part starts from"
+    )
     parser.add_argument("--steps", type=int, default=1_000_000, help="of the trunk, in all")
     parser.add_argument("--cooldown", type=int, default=0, help="steps of decay, in a branch from the trunk's last")
     parser.add_argument("--rate", type=float, default=1.2e-3, help="learning rate")

@@ -6,6 +6,7 @@ import json
 import random
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jiwer
@@ -22,6 +23,7 @@ from model.nano.augment import Distortion, Ear
 from model.nano.batches import Corpus, Lessons
 from model.nano.language_stage import Copying
 from model.nano.network import PAD, hub_config, labels_of, new_network, read_labels
+from model.nano.optimizer import Optimizer
 from model.nano.shards import Shard, ShardWriter
 from model.nano.templates import TEMPLATES, cardinal, ordinal, year
 from model.nano.texts import clean, is_held_out
@@ -80,6 +82,32 @@ def test_every_stage_trains_and_the_export_loads(work: Path, tmp_path: Path) -> 
     assert isinstance(network.transcribe(np.zeros(16_000, np.float32)), str)
     figures = evaluate.evaluate(evaluate.parse(["--work", str(work), "--model", str(tmp_path), "--clips", "1"]))
     assert {"pico/words", "pico/ctc"} <= set(figures)
+    again = new_network(hub_config(64, 2))
+    for part in train.PARTS:
+        train.load_parts(again, Path(f"{part}={tmp_path}"))
+    exported = GraniteSpeech.load(tmp_path, torch.float32).state_dict()
+    for name, value in again.state_dict().items():
+        torch.testing.assert_close(value, exported[name], rtol=0, atol=0, msg=name)
+
+
+def test_a_step_is_equally_large_in_all_directions_of_a_matrix() -> None:
+    network = new_network(hub_config(64, 2)).encoder
+    rate, named = 1e-3, list(network.named_parameters())
+    optimizer = Optimizer(named, rate, workers=2)
+    before = {name: parameter.detach().clone() for name, parameter in named}
+    for _, parameter in named:
+        parameter.grad = torch.randn_like(parameter) * torch.arange(1.0, 1 + len(parameter)).view(
+            -1, *[1] * (parameter.ndim - 1)
+        )
+    with ThreadPoolExecutor(2) as pool:
+        optimizer.step(rate, pool)
+    moved = {name: parameter.detach() - before[name] for name, parameter in named}
+    assert all(step.any() for step in moved.values()), "everything learns"
+    for name in ("layers.0.ff1.up_proj.weight", "layers.1.conv.down_conv.weight"):
+        sizes = torch.linalg.svdvals(moved[name].flatten(1)) / (0.2 * max(moved[name].shape) ** 0.5 * rate)
+        assert 0.5 < sizes.min() < sizes.max() < 1.5, "what Muon's iteration leaves of one"
+    for name in ("layers.0.attn.rel_pos_emb.weight", "out.weight", "layers.0.ff1.up_proj.bias"):
+        assert moved[name].abs().max() < 1.1 * rate, "AdamW's first step, and some decay"
 
 
 def test_what_is_to_be_copied_is_the_audio_without_its_blanks(work: Path) -> None:
@@ -114,7 +142,15 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(work: Path, tmp_path: Path) 
     run(tmp_path / "killed", "encoder", "--steps", "2", "--easy-steps", "2")
     killed = run(tmp_path / "killed", "encoder", "--steps", "4", "--easy-steps", "2")
     for name, value in whole.items():
-        torch.testing.assert_close(killed[name], value, msg=name)
+        # Muon turns noise in the last bits of a gradient into directions of its own: two whole runs differ by 3e-5
+        assert (killed[name] - value).abs().max() < 1e-4, name
+    one, two = (torch.load(tmp_path / name / "encoder/last.pt", weights_only=True) for name in ("whole", "killed"))
+    assert (one["step"], one["heard_seconds"]) == (two["step"], two["heard_seconds"])
+    for first, second in zip(one["optimizer"], two["optimizer"], strict=True):
+        for number, values in first["state"].items():
+            for name, value in values.items():
+                change = (second["state"][number][name] - value).abs().max()
+                assert change <= 0.05 * value.abs().max(), f"{name} of {number} was not gone on with"
 
 
 def test_cooling_down_leaves_the_trunk_alone(work: Path, tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 """How weights change: Muon for the matrices of a network, AdamW for everything else, behind one call.
 
 Muon (https://kellerjordan.github.io/posts/muon/) makes a step equally large in all directions of a matrix. Its rate is
-scaled so that a step is as large as one of AdamW's (https://arxiv.org/abs/2502.16982), so both share one. From nano
-after 67 h of audio, 400 steps of 24 s at 1e-3, the last 240 cooling down, left fewer wrong characters than AdamW alone in
-six of seven sets of 16 clips (espeak 15.8 for 16.7 %, festival 24.8 for 26.9, test-other 40.1 for 42.5; accents 44.0 for
-43.0), for a fifth more time.
+scaled so that a step is as large as one of AdamW's (https://arxiv.org/abs/2502.16982), so both share one.
+
+From nano after 67 h of audio, 400 steps of 24 s at 1e-3, the last 240 cooling down, left fewer wrong characters than
+AdamW alone in six of seven sets of 16 clips (espeak 15.8 for 16.7 %, festival 24.8 for 26.9, test-other 40.1 for 42.5;
+accents 44.0 for 43.0), for a fifth more time.
 """
 
 from __future__ import annotations

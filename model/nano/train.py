@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from model.nano.evaluate import Judge
@@ -30,7 +29,6 @@ from model.nano.stages import stage_named, ways_to_listen
 from model.nano.tokens import processor_of
 from model.speech import GraniteSpeech
 
-WARM_UP_STEPS = 400
 AVERAGE = 0.999  # of the running mean of weights, which is what is evaluated and exported
 CLIP = 2.0  # norm of the gradient
 PARTS = ("encoder", "projector", "language_model")
@@ -68,14 +66,14 @@ class Trainer:
         self.learning = stage.trained(self.network)
         self.mean = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
         workers = arguments.workers if self.device.type == "cpu" else 1
-        self.networks = [self.network, *(replica(self.network) for _ in range(workers - 1))]
-        self.pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
         learning = {id(parameter) for parameter in self.learning}
         named = [(name, each) for name, each in self.network.named_parameters() if id(each) in learning]
         self.optimizer = Optimizer(named, arguments.rate, workers)
         last = self.folder / "last.pt"
         if last.exists():
             self._resume(torch.load(last, map_location=self.device, weights_only=True))
+        self.networks = [self.network, *(replica(self.network) for _ in range(workers - 1))]
+        self.pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
 
     def _resume(self, saved: dict[str, Any]) -> None:
         self.network.load_state_dict(saved["network"])
@@ -140,7 +138,7 @@ def load_parts(network: GraniteSpeech, path: Path) -> None:
     part, _, file = str(path).partition("=")
     assert part in PARTS, f"--init takes PART=PATH with a part of {PARTS}, not {path}"
     if Path(file).is_dir():  # an exported model: what an earlier run has reached
-        mean = load_file(Path(file) / "model.safetensors")
+        mean = GraniteSpeech.load(file, torch.float32).state_dict()
     else:
         mean = torch.load(file, map_location="cpu", weights_only=True)["mean"]
     wanted = {name.removeprefix(part + "."): value for name, value in mean.items() if name.startswith(part + ".")}
@@ -158,6 +156,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=1_000_000, help="of the trunk, in all")
     parser.add_argument("--cooldown", type=int, default=0, help="steps of decay, in a branch from the trunk's last")
     parser.add_argument("--rate", type=float, default=1.2e-3, help="learning rate")
+    parser.add_argument("--warm-up", type=int, default=400, help="steps in which the rate rises")
     parser.add_argument("--batch-seconds", type=float, default=24.0, help="audio for each worker at a step")
     parser.add_argument("--easy-steps", type=int, default=1200, help="of short single utterances, at first")
     parser.add_argument(
@@ -199,7 +198,7 @@ def main(arguments: argparse.Namespace) -> None:
     sums: dict[str, float] = {}
     began, seconds = time.monotonic(), 0.0
     while trainer.step < end and not stopping:
-        rate = arguments.rate * min(1.0, (trainer.step + 1) / WARM_UP_STEPS)
+        rate = arguments.rate * min(1.0, (trainer.step + 1) / arguments.warm_up)
         if arguments.cooldown:
             rate *= (end - trainer.step) / arguments.cooldown
         figures, heard = trainer.learn(rate)

@@ -8,7 +8,7 @@ One forward reads what changed, the suffix and a draft: the last hypothesis and 
 tells the greedy token after each position. The draft stands as far as it agrees; where it does not, the greedy token
 takes its place and the rest is tried behind that one, as long as this gets anywhere. So a good draft costs one forward
 and a bad one costs what decoding without it would; the result is the same. Committed tokens are forced: they stand
-whether greedy decoding still agrees or not.
+whether greedy decoding still agrees or not, and what follows them must not lengthen the last committed word.
 """
 
 from __future__ import annotations
@@ -38,15 +38,25 @@ class Dictation:
         stop_token: int,
         embed: Callable[[Sequence[int]], Tensor],
         guarded: bool = True,
+        lengthening: Tensor | None = None,
     ) -> None:
-        """Takes a slot of the cache; `embed` gives the embeddings of tokens. Guarded, it does not write loops."""
+        """Takes a slot of the cache.
+
+        Args:
+            cache: lends the slot.
+            prompt: what stands around the audio.
+            stop_token: ends the text.
+            embed: gives the embeddings of tokens.
+            guarded: it does not write loops.
+            lengthening: the tokens that would go on with the word before them, `[vocabulary]` bool; None: unknown.
+        """
         self._cache, self.slot = cache, cache.acquire()
         self._guarded = guarded
         self.tokens: list[int] = []  # the hypothesis of the last finished pass
         self.log_probs: list[float] = []  # of its tokens
         self.committed = 0  # how many of its tokens can no longer change
         self.writing = False
-        self._embed, self._stop = embed, stop_token
+        self._embed, self._stop, self._lengthening = embed, stop_token, lengthening
         self._prefix, self._suffix = prompt.prefix, prompt.suffix
         self._audio = 0  # embeddings in the cache that still stand
         self._limit = 0
@@ -74,7 +84,9 @@ class Dictation:
         self._draft, self._written, self._values = [*self.tokens, *tail][: self._limit], [], []
         pieces += [embeddings[kept:], self._embed(self._suffix + self._draft)]
         self._audio = len(embeddings)
-        self._next = Extension(self.slot, start, torch.cat(pieces), predictions=1 + len(self._draft))
+        # The first round always gets behind what is committed, so no later one has to look after that place.
+        barred = (self.committed, self._lengthening) if self.committed and self._lengthening is not None else None
+        self._next = Extension(self.slot, start, torch.cat(pieces), predictions=1 + len(self._draft), barred=barred)
         self.writing = True
 
     def extension(self) -> Extension:

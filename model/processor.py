@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from unicodedata import category
 
 import jinja2
 import torch
@@ -24,6 +26,10 @@ SYSTEM = (
     "Knowledge Cutoff Date: April 2024.\nToday's Date: December 19, 2024.\n"
     "You are Granite, developed by IBM. You are a helpful AI assistant"
 )
+# First characters that lengthen a word: those of scripts with cases, digits, accents. Others (punctuation, scripts that
+# put no spaces between words, bytes of a character that is not whole yet) may follow one without changing it.
+IN_WORDS = ("Lu", "Ll", "Lt", "Lm", "Mn", "Nd")
+JOINTS = ("'", "’", "-")
 TRAINED_ON = "December 19, 2024"  # the date that 3.x's template asks for; any other only takes the model by surprise
 
 
@@ -138,6 +144,14 @@ class Processor:
 
     def _begins_word(self, token: int) -> bool:
         return self.tokenizer.decode([token])[:1].isspace()
+
+    @cached_property
+    def lengthening(self) -> Tensor:
+        """Which tokens would go on with the word before them, `[vocabulary]` bool: their first character says so."""
+        count = self.config.text.vocab_size
+        pieces = self.tokenizer.decode_batch([[token] for token in range(count)], skip_special_tokens=True)
+        firsts = [piece[:1] for piece in pieces]  # of special tokens there is none
+        return torch.tensor([first in JOINTS or (first != "" and category(first) in IN_WORDS) for first in firsts])
 
     def decode(self, tokens: list[int]) -> str:
         """Tokens to text without special tokens."""

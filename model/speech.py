@@ -212,8 +212,8 @@ class GraniteSpeech(nn.Module):
 
     def dictation(self, cache: KVCache, prompt: Prompt, guarded: bool = True) -> Dictation:
         """Something that writes down a segment, in a slot of `cache` that it holds until it is closed."""
-        embed, stop = self.language_model.embed, self.processor.stop_token
-        return Dictation(cache, prompt, stop, embed, guarded)
+        embed, processor = self.language_model.embed, self.processor
+        return Dictation(cache, prompt, processor.stop_token, embed, guarded, processor.lengthening.to(self.device))
 
 
 def as_samples(samples: np.ndarray | Tensor) -> Tensor:

@@ -87,6 +87,30 @@ def test_committed_tokens_stand_though_greedy_decoding_disagrees(nano, embedding
     assert len(dictation.log_probs) == len(dictation.tokens)
 
 
+def begins_word(model, token):
+    return model.processor.tokenizer.decode([token])[:1].isspace()
+
+
+@given(committed=st.integers(1, 12))
+@settings(max_examples=12)
+def test_what_follows_committed_tokens_begins_a_word_or_ends(nano, embeddings, greedy, committed):
+    """Wherever the commitment ends, within a word too: a forced beginning of a word is then all of it."""
+    dictation = dictation_of(nano, cache := nano.cache(512))
+    dictation.tokens, dictation.committed = list(greedy.tokens), committed
+    write(nano, cache, dictation, embeddings, 0)
+    assert dictation.tokens[:committed] == greedy.tokens[:committed]
+    assert len(dictation.tokens) == committed or begins_word(nano, dictation.tokens[committed])
+
+
+def test_a_commitment_at_the_end_of_a_word_changes_nothing_and_costs_no_forward(nano, embeddings, greedy):
+    whole = [end for _, end in nano.processor.words(greedy.tokens)][2]
+    dictation = dictation_of(nano, cache := nano.cache(512))
+    dictation.tokens, dictation.committed = list(greedy.tokens), whole
+    assert write(nano, cache, dictation, embeddings, 0) == 1
+    assert dictation.tokens == greedy.tokens
+    assert dictation.log_probs == pytest.approx(greedy.log_probs, abs=1e-4), "probabilities are the model's own"
+
+
 def scripted(limit, committed=0, tokens=()):
     cache = KVCache(SpeechConfig.parse(hub_config()).text, 8, torch.float32, torch.device("cpu"))
     dictation = Dictation(cache, Prompt([1], [2]), 0, lambda tokens: torch.zeros(len(tokens), 4))

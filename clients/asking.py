@@ -9,12 +9,14 @@ from typing import cast
 from clients.arguments import Parser, number, words
 from clients.connection import Choices
 from clients.errors import CaptionsError
+from streamer.latency import LATENCIES
 from streamer.options import Options, instruct
 
 
 def add_choices(parser: Parser) -> None:
     """What a daemon may be asked for."""
     add = parser.add_argument
+    add("--latency", choices=LATENCIES, help="how early words are promised (default: balanced)")
     add("--step", metavar="MS", dest="step_ms", type=number(int, 1), help="of new audio between two updates")
     add("--endpoint", metavar="MS", dest="endpoint_ms", type=number(int, 1), help="of silence that end a segment")
     longest = "seconds; longer speech is divided"
@@ -25,7 +27,7 @@ def add_choices(parser: Parser) -> None:
 
 def choices(parser: Parser, given: Namespace) -> Choices:
     """What of it the daemon has to know."""
-    names = ("step_ms", "endpoint_ms", "max_segment_seconds")
+    names = ("latency", "step_ms", "endpoint_ms", "max_segment_seconds")
     numbers = {name: value for name in names if (value := getattr(given, name)) is not None}
     try:
         Options(**numbers, instruction=instruct(given.prompt, given.keywords or ()))

@@ -41,6 +41,7 @@ KNOWN = {kind.type for kind in (SpeechStarted, Partial, Final, Finalized, Done)}
 class Choices(TypedDict, total=False):
     """What may be asked of the daemon; what is left out is its default."""
 
+    latency: str  # low, balanced or accurate
     step_ms: int
     endpoint_ms: int
     max_segment_seconds: float

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from clients.arguments import WRONG_USAGE, Parser, number, outputs, words
 from clients.formats import FORMATS
+from streamer.latency import LATENCIES
 
 DONE, FAILED, INTERRUPTED = 0, 1, 128 + signal.SIGINT
 TRACEBACK = "GRANITE_STREAM_TRACEBACK"  # environment variable: any value shows where an error comes from
@@ -119,9 +120,10 @@ def _parser() -> argparse.ArgumentParser:
         type=number(float, 0),
         help="times that of speech; 0: as fast as it comes (default: 1; of a pipe: 0)",
     )
-    live.add_argument(
-        "--step", metavar="MS", type=number(int, 1), help="of new audio between two updates (default: 300)"
-    )
+    promised = "how early words are promised: low, balanced (default) or accurate"
+    live.add_argument("--latency", choices=LATENCIES, help=promised)
+    step = "of new audio between two updates (default: 300, by --latency)"
+    live.add_argument("--step", metavar="MS", type=number(int, 1), help=step)
     live.add_argument(
         "--endpoint", metavar="MS", type=number(int, 1), help="of silence that end a segment (default: 600)"
     )

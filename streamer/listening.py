@@ -9,6 +9,7 @@ from pathlib import Path
 
 from clients.arguments import Parser, number, transcript_path, words
 from clients.formats import FORMATS
+from streamer.latency import LATENCIES
 from streamer.options import Options, asked
 
 COMPUTE = ("auto", "cpu", "cuda", "mps")  # what --device means for the network; all else is a microphone
@@ -75,8 +76,9 @@ def _parser() -> Parser:
     where = "write the transcript to a file there, final by final; it is called like --save, or by date and time"
     parser.add_argument("--output", metavar="DIR", type=Path, help=where)
     plain = Options()
+    parser.add_argument("--latency", choices=LATENCIES, help=f"how early words are promised (default: {plain.latency})")
     for flag, kind, least, unit, text in (
-        ("--step", int, 1, "MS", f"of new audio between two updates (default: {plain.step_ms})"),
+        ("--step", int, 1, "MS", f"of new audio between two updates (default: {plain.update_ms}, by --latency)"),
         ("--endpoint", int, 1, "MS", f"of silence that end a segment (default: {plain.endpoint_ms})"),
         ("--max-segment", float, 1, "S", f"longer speech is divided (default: {plain.max_segment_seconds:.0f})"),
         ("--threads", int, 1, "N", "processor threads to use"),

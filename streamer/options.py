@@ -6,6 +6,9 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from streamer.commit import Policy
+from streamer.latency import BALANCED, LATENCIES
+
 WITH_KEYWORDS = "transcribe the speech to text."  # the instruction that IBM's cards show with keywords
 MOST_PROMPT_CHARACTERS = 1000  # they are read anew at every update, and share the cache with the audio
 LONGEST_SEGMENT_SECONDS = 30.0  # what the model was trained on, and what a slot of the cache holds
@@ -20,11 +23,13 @@ BOUNDS: dict[str, tuple[float, float]] = {
 class Options:
     """Of one stream; they hold for all of it."""
 
-    step_ms: int = 300  # of new audio between two updates; rounded to whole windows of 300 ms
+    step_ms: int | None = None  # of new audio between two updates, rounded to whole windows of 300 ms; None: by latency
     endpoint_ms: int = 600  # of silence that end a segment
     max_segment_seconds: float = LONGEST_SEGMENT_SECONDS
     instruction: str | None = None  # what the model is asked to do; None: to transcribe
     partials: bool = True  # False: finals only, at the cost of one offline pass
+    latency: str = BALANCED  # low, balanced or accurate: how early words are promised
+    policy: Policy | None = None  # what evidence a word needs; None: by latency
 
     def __post_init__(self) -> None:
         """Refuses values that make no sense.
@@ -32,13 +37,25 @@ class Options:
         Raises:
             ValueError: names the value and its bounds.
         """
+        if self.latency not in LATENCIES:
+            raise ValueError(f"latency is {self.latency!r}; it must be one of {', '.join(LATENCIES)}")
         for name, (low, high) in BOUNDS.items():
             value = getattr(self, name)
-            if not low <= value <= high:
+            if value is not None and not low <= value <= high:
                 raise ValueError(f"{name} is {value}; it must lie between {low} and {high}")
         if self.instruction is not None and len(self.instruction) > MOST_PROMPT_CHARACTERS:
             count = len(self.instruction)
             raise ValueError(f"prompt and keywords have {count} characters; at most {MOST_PROMPT_CHARACTERS} fit")
+
+    @property
+    def update_ms(self) -> int:
+        """Of new audio between two updates, whoever said so."""
+        return LATENCIES[self.latency].step_ms if self.step_ms is None else self.step_ms
+
+    @property
+    def evidence(self) -> Policy:
+        """How much of it a word needs, whoever said so."""
+        return self.policy or LATENCIES[self.latency].policy
 
 
 def instruct(prompt: str | None, keywords: Sequence[str] = ()) -> str | None:
@@ -49,12 +66,17 @@ def instruct(prompt: str | None, keywords: Sequence[str] = ()) -> str | None:
 
 
 def asked(given: Namespace, partials: bool = True) -> Options:
-    """What `--step`, `--endpoint`, `--max-segment`, `--prompt` and `--keywords` ask for, where they were typed.
+    """What is asked for by `--latency`, `--step`, `--endpoint`, `--max-segment`, `--prompt` and `--keywords`, if typed.
 
     Raises:
         ValueError: names what is out of its bounds.
     """
-    numbers = {"step_ms": given.step, "endpoint_ms": given.endpoint, "max_segment_seconds": given.max_segment}
+    numbers = {
+        "latency": given.latency,
+        "step_ms": given.step,
+        "endpoint_ms": given.endpoint,
+        "max_segment_seconds": given.max_segment,
+    }
     return Options(
         instruction=instruct(given.prompt, given.keywords or ()),
         partials=partials,

@@ -13,7 +13,7 @@ from model.features import FRAME_SAMPLES, FRAME_SECONDS, SAMPLE_RATE
 from model.granite import Extension, Prediction
 from model.guards import token_limit
 from model.speech import GraniteSpeech, Heard, Span
-from streamer.commit import Policy, WrittenWord, committable
+from streamer.commit import Policy, Screen, WrittenWord, committable, showable, standing
 from streamer.events import Event, Final, Partial, SpeechStarted, Word
 from streamer.hearing import Hearing
 
@@ -24,7 +24,12 @@ class Segment:
     """A machine with two kinds of work: something to encode, then something to extend, until the update is done."""
 
     def __init__(
-        self, model: GraniteSpeech, open_dictation: Callable[[], Dictation], index: int, start_samples: int
+        self,
+        model: GraniteSpeech,
+        open_dictation: Callable[[], Dictation],
+        policy: Policy,
+        index: int,
+        start_samples: int,
     ) -> None:
         """Opens a segment that begins at a sample of its stream."""
         self.index, self.start_samples = index, start_samples
@@ -35,7 +40,9 @@ class Segment:
         self.finished = False
         self.voiced_samples = 0  # up to the last one that sounded like speech
         self._events: list[Event] = [SpeechStarted(index, self._seconds(0))]
-        self._policy = Policy()
+        self._policy = policy
+        self._updates: list[int] = []  # in a row that wrote each token of the last hypothesis
+        self._screen = Screen()
         self._encoding: Span | None = None
         self._shown = ("", "")
 
@@ -140,17 +147,23 @@ class Segment:
         if self.hearing.ended:
             self._finish()
             return
-        certain = committable(self.words, dictation.tokens, before, self.hearing.heard, self._policy)
-        dictation.committed = max(dictation.committed, certain)
+        self._updates = standing(dictation.tokens, before, self._updates)
+        dictation.committed = committable(
+            self.words, self._updates, dictation.log_probs, dictation.committed, self.hearing.heard, self._policy
+        )
         self._show()
 
     def _show(self) -> None:
+        dictation, heard = self.dictation, self.hearing.heard
         committed, draft = self._text()
-        if (committed, draft) == self._shown:
+        shown = showable(self.words, self._updates, dictation.committed, heard, self._policy)
+        visible = self._model.processor.decode(dictation.tokens[:shown]).strip()
+        self._screen.show(committed, visible, committed + draft, self._policy.patience)
+        now = (committed, self._screen.text[len(committed) :])
+        if now == self._shown:
             return
-        self._shown = (committed, draft)
-        end = self._seconds(self.hearing.heard)
-        self._events.append(Partial(self.index, self._seconds(0), end, committed, draft))
+        self._shown = now
+        self._events.append(Partial(self.index, self._seconds(0), self._seconds(heard), *now))
 
     def _finish(self) -> None:
         committed, draft = self._text()

@@ -181,7 +181,7 @@ class Stream:
         waits_for_cut = self._full and segment is self._segments[-1]
         if not (segment.hearing.ended or waits_for_cut or self.options.partials):
             return None
-        frames = segment.due_frames(1 if waits_for_cut else max(1, round(self.options.step_ms / WINDOW_MS)))
+        frames = segment.due_frames(1 if waits_for_cut else max(1, round(self.options.update_ms / WINDOW_MS)))
         if not frames and waits_for_cut and segment.idle:
             self._cut()
             frames = segment.due_frames(1)
@@ -208,7 +208,7 @@ class Stream:
     # --- segments ---
 
     def _open_segment(self, start: int) -> None:
-        segment = Segment(self._model, self._open_dictation, self._opened, start)
+        segment = Segment(self._model, self._open_dictation, self.options.evidence, self._opened, start)
         segment.hearing.feed(self._audio.slice(start, self._listened))
         self._segments.append(segment)
         self._opened += 1

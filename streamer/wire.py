@@ -129,6 +129,7 @@ def _start(values: dict[str, Any], prompt: str | None) -> Start:
     try:
         options = replace(
             plain,
+            latency=_field(values, "latency", _text, plain.latency),
             step_ms=_field(values, "step_ms", _whole, plain.step_ms),
             endpoint_ms=_field(values, "endpoint_ms", _whole, plain.endpoint_ms),
             max_segment_seconds=_field(values, "max_segment_seconds", _number, plain.max_segment_seconds),

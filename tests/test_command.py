@@ -210,7 +210,7 @@ def test_the_help_is_quick_and_tells_the_true_defaults() -> None:
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     text = " ".join(shown.split())
     options = Options()
-    assert f"between two updates (default: {options.step_ms})" in text
+    assert f"between two updates (default: {options.update_ms}, by --latency)" in text
     assert f"end a segment (default: {options.endpoint_ms})" in text
     assert f"is divided (default: {options.max_segment_seconds:.0f})" in text
 

@@ -1,35 +1,102 @@
+import math
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.commit import Policy, WrittenWord, committable
+from streamer.commit import Policy, Screen, WrittenWord, committable, showable, standing
 
 POLICY = Policy(margin_frames=20, last_margin_frames=30)
 WORDS = [WrittenWord("the", 1, 10, 20), WrittenWord("quick", 3, 25, 40), WrittenWord("fox", 4, 45, 60)]
 TOKENS = [5, 6, 7, 8]
+SURE = [math.log(0.99)] * 4
+
+
+def certain(before, heard, policy=POLICY, log_probs=SURE, committed=0):
+    updates = standing(TOKENS, before, [1] * len(before))
+    return committable(WORDS, updates, log_probs, committed, heard, policy)
 
 
 def test_words_that_two_updates_agree_on_and_that_ended_long_ago_are_committed():
-    assert committable(WORDS, TOKENS, TOKENS, heard=100, policy=POLICY) == 4
+    assert certain(TOKENS, heard=100) == 4
 
 
 def test_a_word_too_near_the_end_of_the_audio_waits():
-    assert committable(WORDS, TOKENS, TOKENS, heard=79, policy=POLICY) == 3
+    assert certain(TOKENS, heard=79) == 3
 
 
 def test_a_last_word_waits_longer():
-    assert committable(WORDS, TOKENS, TOKENS, heard=89, policy=POLICY) == 3
-    assert committable(WORDS, TOKENS, TOKENS, heard=90, policy=POLICY) == 4
-    assert committable(WORDS, TOKENS, [5, 6, 7], heard=100, policy=POLICY) == 3
+    assert certain(TOKENS, heard=89) == 3
+    assert certain(TOKENS, heard=90) == 4
+    assert certain([5, 6, 7], heard=100) == 3
 
 
 def test_a_word_that_the_update_before_wrote_in_another_way_waits_and_all_behind_it():
-    assert committable(WORDS, TOKENS, [5, 6, 9, 8], heard=100, policy=POLICY) == 1
+    assert certain([5, 6, 9, 8], heard=100) == 1
 
 
 def test_a_word_the_update_before_did_not_have_waits():
-    assert committable(WORDS, TOKENS, [5, 6], heard=100, policy=POLICY) == 1
+    assert certain([5, 6], heard=100) == 1
 
 
-@given(before=st.lists(st.integers(5, 8), max_size=6), heard=st.integers(0, 100))
-def test_only_whole_words_are_committed(before, heard):
-    assert committable(WORDS, TOKENS, before, heard, POLICY) in (0, 1, 3, 4)
+def test_three_updates_may_be_asked_for():
+    patient = replace(POLICY, updates=3)
+    twice = standing(TOKENS, TOKENS, [1] * 4)
+    assert committable(WORDS, twice, SURE, 0, 100, patient) == 0
+    assert committable(WORDS, standing(TOKENS, TOKENS, twice), SURE, 0, 100, patient) == 4
+
+
+def test_a_word_of_which_the_model_is_sure_needs_no_second_update():
+    assert certain([], heard=100, policy=replace(POLICY, sure_probability=0.9)) == 4
+    assert certain([], heard=100, policy=replace(POLICY, sure_probability=0.995)) == 0
+
+
+def test_a_word_with_an_unlikely_token_waits_and_all_behind_it_but_not_what_is_committed():
+    doubtful, policy = [SURE[0], math.log(0.1), SURE[0], SURE[0]], replace(POLICY, least_probability=0.5)
+    assert certain(TOKENS, heard=100, policy=policy, log_probs=doubtful) == 1
+    assert certain(TOKENS, heard=100, policy=policy, log_probs=doubtful, committed=3) == 4
+
+
+@given(before=st.lists(st.integers(5, 8), max_size=6), heard=st.integers(0, 100), committed=st.sampled_from([0, 1, 3]))
+def test_only_whole_words_are_committed_and_none_is_taken_back(before, heard, committed):
+    assert certain(before, heard, committed=committed) in [end for end in (0, 1, 3, 4) if end >= committed]
+
+
+@given(history=st.lists(st.lists(st.integers(5, 6), max_size=4), max_size=5))
+def test_a_token_stands_since_the_last_update_that_wrote_it_or_one_before_it_otherwise(history):
+    before, updates = [], []
+    for tokens in history:
+        before, updates = tokens, standing(tokens, before, updates)
+    for at in range(len(before)):
+        alike = [tokens[: at + 1] == before[: at + 1] for tokens in reversed(history)]
+        assert updates[at] == (alike.index(False) if False in alike else len(alike))
+
+
+def test_a_word_is_shown_when_it_stood_twice_or_ended_some_time_ago():
+    careful = replace(POLICY, show_updates=2, show_margin_frames=15)
+    assert showable(WORDS, [1] * 4, 0, heard=61, policy=careful) == 3
+    assert showable(WORDS, [2] * 4, 0, heard=61, policy=careful) == 4
+    assert showable(WORDS, [1] * 4, 0, heard=41, policy=careful) == 1
+    assert showable(WORDS, [1] * 4, 3, heard=41, policy=careful) == 3
+
+
+def shown(screen, *updates, patience=2):
+    for committed, visible, hypothesis in updates:
+        screen.show(committed, visible, hypothesis, patience)
+    return screen.text
+
+
+def test_what_is_shown_stays_until_it_is_contradicted_twice():
+    one, other = ("", "the cat", "the cat"), ("", "the cap", "the cap sat")
+    assert shown(Screen(), one, other) == "the cat"
+    assert shown(Screen(), one, other, one, other) == "the cat"
+    assert shown(Screen(), one, other, other) == "the cap"
+    assert shown(Screen(), one, other, patience=1) == "the cap"
+
+
+def test_what_is_shown_does_not_vanish_because_it_would_not_be_shown_anew():
+    assert shown(Screen(), ("", "the cat", "the cat"), ("", "the", "the cat sat")) == "the cat"
+
+
+def test_what_contradicts_a_commitment_is_not_shown_any_longer():
+    assert shown(Screen(), ("", "the cat", "the cat"), ("the cap", "the cap", "the cap sat")) == "the cap"

@@ -115,9 +115,22 @@ async def test_what_the_user_wants_reaches_the_stream(there: Service, connect: C
     seen: list[Options] = []
     opened = there.worker.open
     there.worker.open = lambda options, take: (seen.append(options), opened(options, take))[1]
-    wanted = ["--step", 900, "--endpoint", 800, "--max-segment", 20, "--prompt", "Write.", "--keywords", "Ada, Granite"]
+    wanted = [
+        "--latency",
+        "low",
+        "--step",
+        900,
+        "--endpoint",
+        800,
+        "--max-segment",
+        20,
+        "--prompt",
+        "Write.",
+        "--keywords",
+        "Ada, Granite",
+    ]
     assert (await connect(there.url, CLOCKS, "--speed", 0, *wanted)).code == 0
-    assert seen == [Options(900, 800, 20.0, "Write. Keywords: Ada, Granite")]
+    assert seen == [Options(900, 800, 20.0, "Write. Keywords: Ada, Granite", latency="low")]
 
 
 async def test_one_bad_file_does_not_stop_the_others(there: Service, connect: Connect, tmp_path: Path) -> None:

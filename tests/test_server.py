@@ -100,7 +100,7 @@ async def test_what_a_client_asks_for_reaches_its_stream_and_no_other():
         asked, usual = (feed.options for feed in here.worker.feeds)
         assert (asked.step_ms, asked.endpoint_ms, asked.partials) == (600, 900, False)
         assert asked.instruction == "Write. Keywords: Łódź"
-        assert (usual.step_ms, usual.instruction) == (300, None)
+        assert (usual.update_ms, usual.latency, usual.instruction) == (300, "balanced", None)
         assert talk.of("final")[0]["words"] == []
 
 

@@ -11,6 +11,9 @@ from streamer.commit import Policy
 from streamer.events import Done, Final, Finalized, Partial, SpeechStarted
 
 CUTS = [1, 159, 160, 161, 1600, 7919]
+NEVER = Policy(margin_frames=10**6, last_margin_frames=10**6)
+RASH = Policy(updates=1, margin_frames=0, last_margin_frames=0)
+SHY = Policy(least_probability=0.3, sure_probability=0.9, show_updates=2, show_margin_frames=20, patience=3)
 MOMENTS = 300  # single samples fed before larger pieces take over: the point is made, and time is not for free
 
 
@@ -58,9 +61,10 @@ def assert_contract(events):
     which=st.integers(0, 16),
     cuts=st.lists(st.sampled_from([*CUTS, 16_000, 40_000]), min_size=1, max_size=5),
     step_ms=st.sampled_from([300, 450, 600, 1200]),
+    policy=st.sampled_from([None, RASH, SHY]),
 )
-def test_committed_text_is_never_taken_back(engine, spoken, which, cuts, step_ms):
-    assert_contract(play(engine, spoken[which].samples, cuts, Options(step_ms=step_ms)))
+def test_committed_text_is_never_taken_back(engine, spoken, which, cuts, step_ms, policy):
+    assert_contract(play(engine, spoken[which].samples, cuts, Options(step_ms=step_ms, policy=policy)))
 
 
 def test_committed_text_is_never_taken_back_in_a_talk(engine, talk):
@@ -74,9 +78,7 @@ def test_committed_text_is_never_taken_back_in_a_talk(engine, talk):
 def test_finals_equal_offline_however_the_audio_is_cut(nano, engine, spoken, which, cuts):
     """Without commitments, that is: those are promises made on less audio, and kept."""
     samples = spoken[which].samples
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("streamer.segment.Policy", lambda: Policy(margin_frames=10**6, last_margin_frames=10**6))
-        finals = of(Final, play(engine, samples, cuts))
+    finals = of(Final, play(engine, samples, cuts, Options(policy=NEVER)))
     assert finals
     for final in finals:
         segment = samples[round(final.start * 16_000) : round(final.end * 16_000)]

@@ -16,7 +16,7 @@ def start(**fields):
 def test_everything_has_a_default():
     message = start()
     assert (message.sample_rate, message.encoding, message.channels) == (16_000, "pcm_s16le", 1)
-    assert (message.options.step_ms, message.options.partials, message.words) == (300, True, True)
+    assert (message.options.update_ms, message.options.partials, message.words) == (300, True, True)
     assert (message.resume, message.after) == (None, 0)
 
 
@@ -57,6 +57,8 @@ def test_the_other_messages():
         ({"channels": None}, "channels is null; it must be a whole number"),
         ({"encoding": 7}, "encoding is 7; it must be a text of at most 256 characters"),
         ({"step_ms": [300]}, "step_ms is [300]; it must be a whole number"),
+        ({"latency": "lowest"}, "latency is 'lowest'; it must be one of low, balanced, accurate"),
+        ({"latency": 1}, "latency is 1; it must be a text of at most 256 characters"),
         ({"step_ms": 0}, "step_ms is 0; it must lie between 1 and 10000"),
         ({"max_segment_seconds": "long"}, 'max_segment_seconds is "long"; it must be a number'),
         ({"max_segment_seconds": float("nan")}, "max_segment_seconds is nan; it must lie between 5 and 30.0"),

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test check format bench eval clean
 
 demo: $(VENV)/run
 	$(BIN)/granite-stream tests/audio/talk.flac --live
@@ -24,6 +24,10 @@ format: $(VENV)/dev
 
 bench: $(VENV)/dev
 	$(BIN)/python -m tests.benchmarks
+
+# make eval EVAL='--quick --work DIR': what it takes is told by EVAL=--help
+eval: $(VENV)/dev
+	$(BIN)/python -m tests.benchmarks.evaluation $(EVAL)
 
 clean:
 	rm -rf $(VENV)

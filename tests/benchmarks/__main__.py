@@ -21,8 +21,6 @@ NAMES = (
     "settling",
     "floor",
     "choices",
-    "latency",
-    "silence",
     "endless",
     "offline_2b",
     "capacity",

@@ -1,7 +1,7 @@
 """How many people can speak at once. A daemon in a process of its own, clients in this one, real sockets.
 
 Every speaker talks for 40 s at the speed of speech (`speakers`), and all times are those of a clock on the wall:
-seconds from the moment a word was spoken until its event was read by the client. Delays are defined as in `latency`.
+seconds from the moment a word was spoken until its event was read by the client. Delays are defined as in `delays`.
 capacity: the largest number of speakers of whom nobody was refused or lost audio, with p95 of the final delay, less the
     endpoint's silence, of at most 1 s; found by doubling and bisection to about one in sixteen.
 one at a time: the same with `encode`, `extend` and the voice detector called for each stream alone.

@@ -1,13 +1,22 @@
-"""From one segment's partials and final to delays and flicker; the definitions stand in `latency`."""
+"""From one segment's partials and final to delays and flicker, in whatever clock the events are given.
+
+first partial: first partial with text - start of speech (of the segment's first reference word).
+commit delay: for each word, when it was committed - its end. early: it was committed before the final.
+display delay: since when the word stood in its place in its final form - its end.
+final delay: of the final - end of speech (of the segment's last reference word); with the endpoint's silence in it.
+flicker: characters erased from the shown text, over all updates, the final included / characters of the finals; raw,
+    and on small letters without punctuation.
+Words that are no reference words have no delay; `matched` is the share of reference words that do.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from difflib import SequenceMatcher
 
 from streamer.events import Final, Partial
+from tests.benchmarks.words import Spoken, matches, plain
 
 
 @dataclass
@@ -18,21 +27,12 @@ class Delays:
     commit: list[float] = field(default_factory=list)
     display: list[float] = field(default_factory=list)
     final: list[float] = field(default_factory=list)
-    compute: list[float] = field(default_factory=list)
     erased: list[int] = field(default_factory=list)  # characters
     erased_plain: list[int] = field(default_factory=list)
     shown: list[int] = field(default_factory=list)
     shown_plain: list[int] = field(default_factory=list)
     words: int = 0
-
-
-@dataclass
-class Spoken:
-    """A reference word and where it lies, seconds."""
-
-    text: str
-    start: float
-    end: float
+    early: int = 0  # words committed before the final
 
 
 def add(delays: Delays, history: Sequence[tuple[float, Partial | Final]], spoken: Sequence[Spoken]) -> None:
@@ -49,12 +49,11 @@ def add(delays: Delays, history: Sequence[tuple[float, Partial | Final]], spoken
         delays.first_partial.append(first - said[0].start)
     delays.final.append(fed - said[-1].end)
     words = final.text.split()
-    matcher = SequenceMatcher(None, words, [word.text for word in said], autojunk=False)
-    for run_ in matcher.get_matching_blocks():
-        for offset in range(run_.size):
-            at, end = run_.a + offset, said[run_.b + offset].end
-            delays.commit.append(committed_at(history, at) - end)
-            delays.display.append(standing_since(history, shown, at, words[at]) - end)
+    for at, reference in matches(words, [word.text for word in said]):
+        end, committed = said[reference].end, committed_at(history, at)
+        delays.commit.append(committed - end)
+        delays.early += committed < fed
+        delays.display.append(standing_since(history, shown, at, words[at]) - end)
 
 
 def text_of(event: Partial | Final) -> str:
@@ -76,7 +75,7 @@ def standing_since(
     """Since when the word stood in its place unchanged."""
     since = history[-1][0]
     for (fed, _), each in zip(reversed(history), reversed(shown), strict=True):
-        if each.split()[word : word + 1] != [text]:
+        if list(map(plain, each.split()[word : word + 1])) != [plain(text)]:
             break
         since = fed
     return since

@@ -20,8 +20,8 @@ from clients.outgoing import to_bytes
 from model.speech import GraniteSpeech
 from streamer.events import Done, Final, Partial
 from tests.benchmarks.common import FEED_SAMPLES, LOUD, SAMPLE_RATE, recordings, texts
-from tests.benchmarks.delays import Delays, Spoken, add
-from tests.benchmarks.latency import placed
+from tests.benchmarks.delays import Delays, add
+from tests.benchmarks.words import Spoken, placed
 
 PAUSE_SECONDS = (0.8, 2.5)  # longer than the endpoint, so that a phrase is a segment at least
 SPREAD_SECONDS = 3.0  # within which all begin

@@ -1,42 +1,39 @@
-"""What is written down where nobody speaks, and what it costs: the right number of words is 0.
+"""Sounds without speech. The right number of words is 0, and the right cost next to nothing.
 
-10 min of digital silence, of white and pink noise and of hum, 5 min of music-like tones, through `Engine`, step 600 ms.
-RTF: CPU seconds / audio second.
+Digital silence, white and pink noise, hum, music-like tones. RTF: CPU seconds / audio second.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from streamer.engine import Engine
 from streamer.options import Options
-from tests.benchmarks.common import SAMPLE_RATE, Clock, Settings, streamed
-from tests.benchmarks.report import save, table
+from tests.benchmarks.common import SAMPLE_RATE, Clock, streamed
 
 LOUDNESS = 0.05  # root mean square, about that of speech
 SCALE = (220.0, 261.6, 329.6, 392.0, 440.0, 523.3)  # Hz
 
 
-def run(settings: Settings) -> None:
+def hear(engine: Engine, options: Options, most_minutes: float) -> dict[str, dict[str, Any]]:
     """Streams each."""
-    engine = Engine(settings.load())
     results = {}
     for name, (minutes, sound) in SOUNDS.items():
-        samples = sound(int(60 * minutes * SAMPLE_RATE))
+        seconds = 60 * min(minutes, most_minutes)
         with Clock() as clock:
-            captions = streamed(engine, samples, Options(step_ms=600))
+            captions = streamed(engine, sound(int(seconds * SAMPLE_RATE)), options)
         words = [word for final in captions.finals for word in final.text.split()]
         results[name] = {
-            "minutes": minutes,
+            "minutes": seconds / 60,
             "words": len(words),
             "segments": len(captions.finals),
-            "rtf": clock.cpu / (60 * minutes),
+            "RTF": clock.cpu / seconds,
             "text": " ".join(words)[:60],
         }
-    rows = [[name, *result.values()] for name, result in results.items()]
-    table("sounds without speech", ("", "minutes", "words", "segments", "RTF", "text"), rows)
-    save("silence", settings, {"results": results})
+    return results
 
 
 def digital_silence(samples: int) -> Tensor:

@@ -1,0 +1,86 @@
+"""The pure parts of `make eval`: what it counts, and what it calls a regression."""
+
+import random
+
+import pytest
+import torch
+
+from streamer.events import Final, Partial, Word
+from tests.benchmarks.delays import Delays, add
+from tests.benchmarks.evaluation.comparing import regressions
+from tests.benchmarks.evaluation.confidence import Judged, best_power, calibration_error, report
+from tests.benchmarks.evaluation.corpus import Composer, with_noise
+from tests.benchmarks.evaluation.voices import Clip
+from tests.benchmarks.words import Spoken, matches
+
+SAID = [Spoken("the", 0.1, 0.3), Spoken("cat", 0.3, 0.6), Spoken("sat", 0.6, 1.0)]
+
+
+def partial(committed, draft):
+    return Partial(0, 0.0, 1.0, committed, draft)
+
+
+def test_a_word_in_the_middle_that_is_wrong_does_not_shift_those_behind_it():
+    assert matches(["The", "cap", "cap", "sat."], ["the", "cat", "sat"]) == [(0, 0), (3, 2)]
+    assert matches([], ["the"]) == []
+
+
+def test_delays_are_counted_from_the_end_of_each_word():
+    final = Final(0, 0.0, 1.6, "the cat sat", tuple(Word(word.text, word.start, word.end, 1.0) for word in SAID))
+    delays = Delays()
+    add(
+        delays,
+        [(0.5, partial("", "the")), (0.9, partial("the", " cap")), (1.2, partial("the", " cat")), (1.7, final)],
+        SAID,
+    )
+    assert delays.first_partial == pytest.approx([0.4])
+    assert delays.commit == pytest.approx([0.6, 1.1, 0.7])
+    assert delays.display == pytest.approx([0.2, 0.6, 0.7])
+    assert delays.final == pytest.approx([0.7])
+    assert (delays.early, delays.words) == (1, 3)
+    assert (sum(delays.erased), sum(delays.shown)) == (1, len("the cat sat")), "the p of cap"
+
+
+def results(**figures):
+    return {"corpus": {"recordings": {"digest": "a"}}, "parts": {"recordings": figures}}
+
+
+def test_only_what_is_worse_by_more_than_it_wanders_is_a_regression():
+    before = results(**{"WER stream": 0.1, "commit p50": 1.0, "finals equal to offline": 0.9, "retractions": 0})
+    well = results(**{"WER stream": 0.05, "commit p50": 1.05, "finals equal to offline": 0.89, "retractions": 0})
+    assert regressions(before, well) == []
+    bad = results(**{"WER stream": 0.11, "commit p50": 1.2, "finals equal to offline": 0.8, "retractions": 1})
+    assert len(regressions(before, bad)) == 4
+
+
+def test_figures_of_other_audio_are_not_compared():
+    bad = results(**{"WER stream": 0.9}) | {"corpus": {"recordings": {"digest": "b"}}}
+    assert regressions(results(**{"WER stream": 0.1}), bad) == []
+
+
+def test_confidence_that_is_too_high_has_an_error_which_a_power_mends():
+    chance = random.Random(0)
+    values = [chance.random() for _ in range(4000)]
+    honest = [Judged(value, chance.random() < value) for value in values]
+    assert calibration_error(honest) < 0.03
+    assert 0.8 < best_power(honest) < 1.25
+    boastful = [Judged(word.confidence**0.5, word.right) for word in honest]
+    found = report(boastful)
+    assert found["error"] > 0.1
+    assert found["error with power"] < 0.04
+
+
+def test_noise_is_as_far_below_the_speech_as_was_asked_whatever_the_pauses():
+    speech = torch.cat([0.1 * torch.randn(16_000), torch.zeros(48_000)])
+    noise = with_noise(speech, 10) - speech
+    assert noise.square().mean().sqrt().item() == pytest.approx(0.1 * 10**-0.5, rel=0.05)
+
+
+def test_words_of_a_speech_lie_where_their_clips_do(nano, spoken):
+    clips = [Clip(each.samples, each.text, each.name) for each in spoken[:2]]
+    speech = Composer(nano).speech([[clips[0]], [clips[1]]], 6.0, (1.0, 1.0), seed=0)
+    first = clips[0].text.split() + clips[1].text.split()
+    assert [word.text for word in speech.words][: len(first)] == first
+    second = speech.words[len(clips[0].text.split())]
+    assert second.start >= 1.0 + len(clips[0].samples) / 16_000 + 1.0
+    assert all(before.start <= after.start for before, after in zip(speech.words, speech.words[1:], strict=False))

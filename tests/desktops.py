@@ -16,13 +16,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.listeners import COMMAND, ROOT
 from tests.sound import wait_until
 
-ROOT = Path(__file__).parent.parent
 TOOLS = ("Xvfb", "openbox", "xcompmgr", "xdotool", "xwininfo", "xprop")
 WIDTH, HEIGHT = 1280, 720
 TITLE = "granite-stream captions"
-COMMAND = [sys.executable, "-c", "import sys; from streamer.command import main; sys.exit(main())"]
 
 # A window over the whole screen that tells of clicks, and shows what captions have to be legible over.
 BACKDROP = """

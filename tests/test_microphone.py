@@ -7,12 +7,9 @@ import shlex
 import shutil
 import signal
 import subprocess
-import sys
-import threading
 import time
 import wave
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,72 +18,19 @@ import pytest
 import srt
 
 from streamer.recordings import open_recording
+from tests.listeners import COMMAND, ROOT, listening, shift
 from tests.sound import Room, needs_sound, sound_server, wait_until
 
 pytestmark = needs_sound
 
-ROOT = Path(__file__).parent.parent
 AUDIO = ROOT / "tests" / "audio"
 CLOCKS, HOTEL, TALK = (AUDIO / name for name in ("af_heart_36.flac", "am_michael_37.flac", "talk.flac"))
-COMMAND = [sys.executable, "-c", "import sys; from streamer.command import main; sys.exit(main())"]
 
 
 @pytest.fixture(scope="module")
 def room() -> Iterator[Room]:
     with sound_server() as room:
         yield room
-
-
-class Listener:
-    """The command, listening; its lines are kept as they come."""
-
-    def __init__(self, room: Room, *arguments: str) -> None:
-        self.room, pipe = room, subprocess.PIPE
-        command = [*COMMAND, "--mic", "--device", "room.monitor", *arguments]
-        self.process = subprocess.Popen(
-            command, env=room.environment, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True
-        )
-        self.out: list[str] = []
-        self.err: list[str] = []
-        self._readers = [
-            threading.Thread(target=lines.extend, args=(stream,), daemon=True)
-            for lines, stream in ((self.out, self.process.stdout), (self.err, self.process.stderr))
-        ]
-        for reader in self._readers:
-            reader.start()
-        wait_until(lambda: room.is_heard() or self.process.poll() is not None, "the command listens")
-        assert self.process.poll() is None, self.err
-
-    def ends(self, request: int = signal.SIGINT) -> int:
-        """Ends it; gives the exit code."""
-        self.process.send_signal(request)
-        code = self.process.wait(60)
-        for reader in self._readers:
-            reader.join()
-        return code
-
-    def close(self) -> None:
-        for reader, stream in zip(self._readers, (self.process.stdout, self.process.stderr), strict=True):
-            reader.join()
-            stream.close()
-
-    @property
-    def events(self) -> list[dict]:
-        return [json.loads(line) for line in self.out]
-
-    def finals(self) -> list[dict]:
-        return [event for event in self.events if event["type"] == "final"]
-
-
-@contextmanager
-def listening(room: Room, *arguments: str) -> Iterator[Listener]:
-    listener = Listener(room, *arguments)
-    try:
-        yield listener
-    finally:
-        listener.process.kill()
-        listener.process.wait()
-        listener.close()
 
 
 @dataclass(frozen=True)
@@ -126,15 +70,6 @@ def test_what_is_said_is_written_down_as_from_a_file(heard: Heard, nano) -> None
     words = {word for event in heard.events if event["type"] == "final" for word in event["text"].split()}
     offline = {word for each in (samples_of(TALK),) for word in nano.transcribe(each).split()}
     assert len(words & offline) >= len(offline) / 4  # the embedded model hears badly, and cuts its segments elsewhere
-
-
-def shift(played: np.ndarray, recorded: np.ndarray) -> tuple[float, float]:
-    """By how many samples, to a sixteenth, the recording lies behind its middle place, and how alike the two are."""
-    likeness = np.correlate(recorded, played, "valid")[:-1]
-    spectrum = np.fft.rfft(likeness, norm="forward")
-    fine = np.fft.irfft(spectrum, 16 * len(likeness), norm="forward")
-    norms = np.linalg.norm(played) * np.linalg.norm(recorded)
-    return np.argmax(fine) / 16 - len(likeness) / 2, fine.max() / norms
 
 
 def test_no_sample_is_lost(heard: Heard) -> None:

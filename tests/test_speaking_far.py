@@ -12,12 +12,12 @@ import pytest
 
 from model import GraniteSpeech
 from streamer.access import Access, digest
+from tests.listeners import COMMAND, ROOT
 from tests.sound import Room, needs_sound, sound_server, wait_until
 from tests.speaking import Service, service
-from tests.test_microphone import AUDIO, COMMAND, ROOT
 
 pytestmark = needs_sound
-CLOCKS = AUDIO / "af_heart_36.flac"
+CLOCKS = ROOT / "tests" / "audio" / "af_heart_36.flac"
 
 
 @pytest.fixture

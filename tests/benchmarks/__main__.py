@@ -26,6 +26,7 @@ NAMES = (
     "capacity",
     "sockets",
     "browser",
+    "microphone",
 )
 
 
@@ -37,7 +38,9 @@ def main() -> None:
     parser.add_argument("--model", default=defaults.model, help="nano (default) or a checkpoint directory")
     parser.add_argument("--threads", type=int, default=defaults.threads, help="of torch (default: 1)")
     parser.add_argument("--repeats", type=int, default=defaults.repeats, help="of which medians are taken (default: 3)")
-    parser.add_argument("--minutes", type=float, default=defaults.minutes, help="of audio for endless (default: 60)")
+    parser.add_argument(
+        "--minutes", type=float, default=defaults.minutes, help="of audio for endless and microphone (default: 60)"
+    )
     given = parser.parse_args()
     unknown = set(given.names) - set(NAMES)
     if unknown:

@@ -39,7 +39,7 @@ class Settings:
     model: str = "nano"
     threads: int = 1
     repeats: int = 3
-    minutes: float = 60.0  # of audio, for `endless`
+    minutes: float = 60.0  # of audio, for `endless` and `microphone`
 
     def load(self) -> GraniteSpeech:
         """The model, warmed up: the first calls are slow."""

@@ -1,4 +1,4 @@
-"""What a user types, wherever it is typed: numbers with bounds, recordings, formats, and where transcripts go."""
+"""What a user types, wherever it is typed: options that several commands have, numbers with bounds, files."""
 
 from __future__ import annotations
 
@@ -12,9 +12,16 @@ from pathlib import Path
 from typing import NoReturn
 
 from clients.formats import FORMATS
+from streamer.latency import LATENCIES
+from streamer.options import Options
 
 WRONG_USAGE = 2  # exit code
 CHANNEL_CHARACTERS = 64  # what a daemon allows
+COMPUTE = ("auto", "cpu", "cuda", "mps")  # what --device means for the network; all else is a microphone
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+Group = argparse._ActionsContainer  # a parser, or a group of its options
 
 
 class Parser(argparse.ArgumentParser):
@@ -26,6 +33,57 @@ class Parser(argparse.ArgumentParser):
         """Ends the program."""
         self.complain(f"{message} (see {self.prog} --help)")
         sys.exit(WRONG_USAGE)
+
+
+def add_stream_options(group: Group) -> None:
+    """What is asked of one stream; `streamer.options.asked` reads it."""
+    add, plain = group.add_argument, Options()
+    add("--latency", choices=LATENCIES, help=f"how early words are promised (default: {plain.latency})")
+    for flag, kind, unit, name, text, default in (
+        ("--step", int, "MS", "step_ms", "of new audio between two updates", f"{plain.update_ms}, by --latency"),
+        ("--endpoint", int, "MS", "endpoint_ms", "of silence that end a segment", plain.endpoint_ms),
+        (
+            "--max-segment",
+            float,
+            "S",
+            "max_segment_seconds",
+            "seconds; longer speech is divided",
+            LONGEST_SEGMENT_SECONDS,
+        ),
+    ):
+        add(flag, metavar=unit, dest=name, type=number(kind, 1), help=f"{text} (default: {default})")
+    add("--prompt", metavar="TEXT", help="what the model is asked to do")
+    add("--keywords", metavar="A,B", type=words, help="names and words that it should expect")
+
+
+def add_model_options(group: Group) -> None:
+    """Which network writes, and how; `streamer.loading.load_engine` reads it, and `--device` besides."""
+    which = "nano (default, embedded), OWNER/NAME on the Hugging Face hub, or a directory"
+    group.add_argument("--model", default="nano", metavar="NAME", help=which)
+    group.add_argument(
+        "--dtype", default="auto", choices=DTYPES, help="of the weights (default: what the device likes)"
+    )
+    group.add_argument("--threads", metavar="N", type=number(int, 1), help="processor threads to use")
+
+
+def add_compute(group: Group) -> None:
+    """`--device`, where nothing is listened to."""
+    group.add_argument("--device", default="auto", choices=COMPUTE, help="where to compute (default: the fastest)")
+
+
+def add_devices(group: Group) -> None:
+    """`--device`, where it may also be a microphone; `tell_devices_apart` reads it."""
+    which = "the microphone, by number or (part of its) name; auto, cpu, cuda or mps: where to compute; or one of each"
+    group.add_argument("--device", action="append", default=[], metavar="NAME", help=which)
+
+
+def tell_devices_apart(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
+    """Of all that `--device` said, `microphone` (or None) is what to listen to, and `device` where to compute."""
+    named = [name for name in given.device if name not in COMPUTE]
+    compute = [name for name in given.device if name in COMPUTE]
+    if len(named) > 1:
+        parser.error(f"--device names {len(named)} microphones; one can be listened to")
+    given.microphone, given.device = (named or [None])[0], ([*compute] or ["auto"])[-1]
 
 
 def number(kind: Callable[[str], float], least: float, most: float = math.inf) -> Callable[[str], float]:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
 
-from clients.arguments import Parser, channel, number, outputs, transcript_path
-from clients.asking import add_choices, choices, read_token
+from clients.arguments import Parser, add_stream_options, channel, number, outputs, transcript_path
+from clients.asking import choices, read_token
 from clients.background import in_background
 from clients.connection import Captions, connect
 from clients.errors import CaptionsError
@@ -175,6 +175,6 @@ def _parser() -> Parser:
     add("--events", action="store_true", help="one JSON event a line")
     speed = "times that of speech; 0: as fast as it comes (default: 1; of a pipe: 0)"
     add("--speed", metavar="X", type=number(float, 0), help=speed)
-    add_choices(parser)
+    add_stream_options(parser)
     add("--channel", metavar="NAME", type=channel, help="let others read along: /overlay?channel=NAME at the daemon")
     return parser

@@ -14,6 +14,7 @@ from websockets.asyncio.client import connect as dial
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus, InvalidURI
 
 from clients.errors import AddressError, CaptionsError, UnreachableError, of_close, of_event, of_status
+from streamer.heard import Heard
 
 DIAL_SECONDS = 10.0
 LEAVE_SECONDS = 2.0  # for a goodbye; a daemon that does not answer it is left standing
@@ -21,24 +22,8 @@ PING_SECONDS = 10.0
 SILENCE_SECONDS = 25.0  # though pings went out: the connection is dead, and nobody said so
 
 
-class Line(ClientConnection):
-    """A connection that knows when it last heard anything.
-
-    A late pong proves nothing: the ping waits behind all the audio that a busy daemon has not read yet, while its acks
-    keep coming. Any sign of life will do.
-    """
-
-    heard_at: float
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The TCP connection is there."""
-        super().connection_made(transport)
-        self.heard_at = self.loop.time()
-
-    def data_received(self, data: bytes) -> None:
-        """Something came."""
-        self.heard_at = self.loop.time()
-        super().data_received(data)
+class Line(Heard, ClientConnection):
+    """A connection to a daemon. Its acks keep coming while it has not yet read all the audio before our ping."""
 
     async def abort_when_silent(self) -> None:
         """Cuts the connection once nothing has come for too long."""

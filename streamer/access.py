@@ -89,23 +89,34 @@ class Access:
         return same and (bool(self.tokens) or is_address(request.host))
 
 
-def read_tokens(path: Path) -> frozenset[bytes]:
-    """The digests of the tokens in a file: one a line; empty lines and those that begin with # say nothing.
+def tokens_in(path: Path) -> list[str]:
+    """The tokens in a file: one a line; empty lines and those that begin with # say nothing.
 
     Raises:
         ValueError: a line is no token, or there is none.
         OSError: the file cannot be read.
     """
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    tokens = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    for number, line in enumerate(lines, start=1):
-        if line.strip() in tokens and not TOKEN.fullmatch(line.strip()):
-            raise ValueError(
-                f"{path}, line {number}: no token of 16 or more of A-Z a-z 0-9 . _ ~ -; make one: {MAKE_ONE}"
-            )
+    lines = map(str.strip, path.read_text(encoding="utf-8", errors="replace").splitlines())
+    tokens = {number: line for number, line in enumerate(lines, start=1) if line and not line.startswith("#")}
+    for number, token in tokens.items():
+        if not TOKEN.fullmatch(token):
+            raise ValueError(f"{path}, line {number}: no token of 16 or more of A-Z a-z 0-9 . _ ~ -")
     if not tokens:
-        raise ValueError(f"{path} has no token in it; make one: {MAKE_ONE}")
-    return frozenset(map(digest, tokens))
+        raise ValueError(f"{path}: holds no token")
+    return list(tokens.values())
+
+
+def read_tokens(path: Path) -> frozenset[bytes]:
+    """The digests of the tokens in a file.
+
+    Raises:
+        ValueError: a line is no token, or there is none.
+        OSError: the file cannot be read.
+    """
+    try:
+        return frozenset(map(digest, tokens_in(path)))
+    except ValueError as error:
+        raise ValueError(f"{error}; make one: {MAKE_ONE}") from None
 
 
 def digest(token: str) -> bytes:

@@ -10,9 +10,16 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from clients.arguments import WRONG_USAGE, Parser, number, outputs, words
+from clients.arguments import (
+    WRONG_USAGE,
+    Parser,
+    add_compute,
+    add_model_options,
+    add_stream_options,
+    number,
+    outputs,
+)
 from clients.formats import FORMATS
-from streamer.latency import LATENCIES
 
 DONE, FAILED, INTERRUPTED = 0, 1, 128 + signal.SIGINT
 TRACEBACK = "GRANITE_STREAM_TRACEBACK"  # environment variable: any value shows where an error comes from
@@ -120,24 +127,10 @@ def _parser() -> argparse.ArgumentParser:
         type=number(float, 0),
         help="times that of speech; 0: as fast as it comes (default: 1; of a pipe: 0)",
     )
-    promised = "how early words are promised: low, balanced (default) or accurate"
-    live.add_argument("--latency", choices=LATENCIES, help=promised)
-    step = "of new audio between two updates (default: 300, by --latency)"
-    live.add_argument("--step", metavar="MS", type=number(int, 1), help=step)
-    live.add_argument(
-        "--endpoint", metavar="MS", type=number(int, 1), help="of silence that end a segment (default: 600)"
-    )
-    live.add_argument(
-        "--max-segment", metavar="S", type=number(float, 1), help="seconds; longer speech is divided (default: 30)"
-    )
-
+    add_stream_options(live)
     model = parser.add_argument_group("model")
-    model.add_argument("--model", default="nano", metavar="NAME", help="nano (default, embedded) or a directory")
-    model.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
-    model.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"))
-    model.add_argument("--prompt", metavar="TEXT", help="what the model is asked to do")
-    model.add_argument("--keywords", metavar="A,B", type=words, help="names and words that it should expect")
-    model.add_argument("--threads", metavar="N", type=number(int, 1), help="processor threads to use")
+    add_model_options(model)
+    add_compute(model)
     return parser
 
 

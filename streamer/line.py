@@ -9,32 +9,21 @@ import socket
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
+from streamer.heard import Heard
+
 KERNEL_BYTES = 2**18  # asked of the kernel for each direction of a connection: more would only make answers late
 PART_SECONDS = 5.0  # a client may take to read what there is, and to answer the close frame
 
 
-class Line(ServerConnection):
-    """A connection that knows when it last heard anything.
-
-    websockets gives a client up whose pong is late. But a pong waits behind all audio that was sent before it, and
-    that may be much where a file is sent faster than it is transcribed. Any sign of life will do, and there can be
-    none while it is us who do not read.
-    """
-
-    heard_at: float
+class Line(Heard, ServerConnection):
+    """A connection of a client. It can give no sign of life while it is us who do not read."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The TCP connection is there."""
         super().connection_made(transport)
-        self.heard_at = self.loop.time()
         kernel = transport.get_extra_info("socket")
         kernel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
         kernel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, KERNEL_BYTES)
-
-    def data_received(self, data: bytes) -> None:
-        """Something came."""
-        self.heard_at = self.loop.time()
-        super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The TCP connection is gone."""

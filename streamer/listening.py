@@ -7,12 +7,16 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from clients.arguments import Parser, number, transcript_path, words
+from clients.arguments import (
+    Parser,
+    add_devices,
+    add_model_options,
+    add_stream_options,
+    tell_devices_apart,
+    transcript_path,
+)
 from clients.formats import FORMATS
-from streamer.latency import LATENCIES
-from streamer.options import Options, asked
-
-COMPUTE = ("auto", "cpu", "cuda", "mps")  # what --device means for the network; all else is a microphone
+from streamer.options import asked
 
 EPILOG = """\
 keys: m mutes and unmutes, k marks the moment, q quits; so does Ctrl-C, and the last words are still written down
@@ -46,15 +50,6 @@ def parse(arguments: Sequence[str], complain: Callable[[str], None]) -> Namespac
     return given
 
 
-def tell_devices_apart(parser: Parser, given: Namespace) -> None:
-    """Of all that `--device` said, `microphone` (or None) is what to listen to, and `device` where to compute."""
-    named = [name for name in given.device if name not in COMPUTE]
-    compute = [name for name in given.device if name in COMPUTE]
-    if len(named) > 1:
-        parser.error(f"--device names {len(named)} microphones; one can be listened to")
-    given.microphone, given.device = (named or [None])[0], ([*compute] or ["auto"])[-1]
-
-
 def _parser() -> Parser:
     parser = Parser(
         prog="granite-stream --mic",
@@ -68,24 +63,12 @@ def _parser() -> Parser:
         parser.add_argument(flag, action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("files", nargs="*", help=argparse.SUPPRESS)
     parser.add_argument("--speed", help=argparse.SUPPRESS)
-    which = "the microphone, by number or (part of its) name; auto, cpu, cuda or mps: where to compute; or one of each"
-    parser.add_argument("--device", action="append", default=[], metavar="NAME", help=which)
+    add_devices(parser)
     parser.add_argument("--save", type=Path, metavar="FILE", help="keep what is heard as a WAV file (16 kHz, mono)")
     parser.add_argument("--events", action="store_true", help="one JSON event a line")
     parser.add_argument("--format", choices=FORMATS, help="of the transcript (default: text)")
     where = "write the transcript to a file there, final by final; it is called like --save, or by date and time"
     parser.add_argument("--output", metavar="DIR", type=Path, help=where)
-    plain = Options()
-    parser.add_argument("--latency", choices=LATENCIES, help=f"how early words are promised (default: {plain.latency})")
-    for flag, kind, least, unit, text in (
-        ("--step", int, 1, "MS", f"of new audio between two updates (default: {plain.update_ms}, by --latency)"),
-        ("--endpoint", int, 1, "MS", f"of silence that end a segment (default: {plain.endpoint_ms})"),
-        ("--max-segment", float, 1, "S", f"longer speech is divided (default: {plain.max_segment_seconds:.0f})"),
-        ("--threads", int, 1, "N", "processor threads to use"),
-    ):
-        parser.add_argument(flag, type=number(kind, least), metavar=unit, help=text)
-    parser.add_argument("--model", default="nano", metavar="NAME", help="nano (default, embedded) or a directory")
-    parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"))
-    parser.add_argument("--prompt", metavar="TEXT", help="what the model is asked to do")
-    parser.add_argument("--keywords", metavar="A,B", type=words, help="names and words that it should expect")
+    add_stream_options(parser)
+    add_model_options(parser)
     return parser

@@ -17,6 +17,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "endpoint_ms": (64, 3_000),
     "max_segment_seconds": (5, LONGEST_SEGMENT_SECONDS),
 }
+CHOICES = ("latency", *BOUNDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +67,10 @@ def instruct(prompt: str | None, keywords: Sequence[str] = ()) -> str | None:
 
 
 def asked(given: Namespace, partials: bool = True) -> Options:
-    """What is asked for by `--latency`, `--step`, `--endpoint`, `--max-segment`, `--prompt` and `--keywords`, if typed.
+    """What the options of `clients.arguments.add_stream_options` ask for.
 
     Raises:
         ValueError: names what is out of its bounds.
     """
-    numbers = {
-        "latency": given.latency,
-        "step_ms": given.step,
-        "endpoint_ms": given.endpoint,
-        "max_segment_seconds": given.max_segment,
-    }
-    return Options(
-        instruction=instruct(given.prompt, given.keywords or ()),
-        partials=partials,
-        **{name: value for name, value in numbers.items() if value is not None},
-    )
+    chosen = {name: value for name in CHOICES if (value := getattr(given, name)) is not None}
+    return Options(instruction=instruct(given.prompt, given.keywords or ()), partials=partials, **chosen)

@@ -14,7 +14,7 @@ from clients.overlay.desktop import DesktopError, libraries_missing, prepare
 from clients.overlay.sources import Outlet, follow, hear, hear_far, persist
 from streamer.devices import Device
 from streamer.microphone import chosen
-from streamer.options import Options, instruct
+from streamer.options import asked
 from streamer.portaudio import MicrophoneError, quiet_libraries
 
 FAILED = 1  # exit code
@@ -68,8 +68,7 @@ async def _hear_here(given: Namespace, device: Device, outlet: Outlet) -> None:
     engine = await asyncio.to_thread(load)
     from streamer.worker import Worker
 
-    numbers = {name: value for name, value in given.choices.items() if name not in ("prompt", "keywords")}
-    options = Options(instruction=instruct(given.prompt, given.keywords or ()), **numbers)
+    options = asked(given)
     async with Worker(engine) as worker:
         listen = lambda: hear(given.microphone, device, outlet, lambda run, _: worker.open(options, run.take))  # noqa: E731
         await persist(listen, outlet)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("granite_stream")
 
-DONE, FAILED, WRONG_USAGE = 0, 1, 2
+DONE, FAILED = 0, 1  # exit codes
 LAST_WORDS_SECONDS = 2.0  # for errors to reach the clients when the network has died
 
 Result = TypeVar("Result")
@@ -33,11 +33,7 @@ Result = TypeVar("Result")
 
 def main(arguments: Sequence[str], complain: Callable[[str], None]) -> int:
     """Runs the service until a signal ends it; gives the exit code."""
-    try:
-        serving = parse(arguments)
-    except ValueError as error:
-        complain(f"{error} (see granite-stream serve --help)")
-        return WRONG_USAGE
+    serving = parse(arguments, complain)
     logs.set_up(serving.log_json)
     return asyncio.run(run(serving, lambda: _load(serving.model), complain))
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import ssl
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
-from clients.arguments import number
+from clients.arguments import Parser, add_compute, add_model_options, number
 from streamer.access import Access, is_loopback, read_tokens
 from streamer.options import Options
 from streamer.sessions import Limits
@@ -37,15 +36,23 @@ class Serving:
     model: Namespace  # model, device, dtype, threads
 
 
-def parse(arguments: Sequence[str]) -> Serving:
+def parse(arguments: Sequence[str], complain: Callable[[str], None]) -> Serving:
     """The service that these arguments describe.
 
     Raises:
-        ValueError: they make no sense, or a file they name cannot be used.
-        SystemExit: help was asked for.
+        SystemExit: help was asked for (0), or they make no sense, or a file they name cannot be used (2).
     """
-    given = _parser().parse_args(arguments)
-    Options(instruction=given.prompt)  # refuses one that is too long
+    parser = _parser()
+    parser.complain = complain
+    given = parser.parse_args(arguments)
+    try:
+        Options(instruction=given.prompt)  # refuses one that is too long
+        return _serving(given)
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def _serving(given: Namespace) -> Serving:
     return Serving(
         host=given.host,
         port=given.port,
@@ -92,15 +99,8 @@ def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
     return context
 
 
-class _Parser(argparse.ArgumentParser):
-    """Raises what is wrong instead of printing it."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(message)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="granite-stream serve",
         description="The daemon: live captions for many speakers, over WebSockets.",
         epilog=EPILOG,
@@ -142,10 +142,8 @@ def _parser() -> argparse.ArgumentParser:
         limits.add_argument(name, type=seconds, default=default, metavar="S", help=f"{text} (default: {default:.0f})")
 
     model = parser.add_argument_group("model")
-    model.add_argument("--model", default="nano", metavar="NAME", help="nano (default, embedded) or a directory")
-    model.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
-    model.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"))
+    add_model_options(model)
+    add_compute(model)
     model.add_argument("--prompt", metavar="TEXT", help="what the model is asked to do, where a client does not say")
-    model.add_argument("--threads", metavar="N", type=number(int, 1), help="processor threads to use")
     parser.add_argument("--log-json", action="store_true", help="log lines are JSON")
     return parser

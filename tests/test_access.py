@@ -132,7 +132,7 @@ def test_a_token_file_has_one_a_line(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "no token in it"),
+        ("", "holds no token"),
         ("# nothing\n", "no token"),
         (f"{TOKEN}\nshort\n", "line 2"),
         ("with a space in it", "line 1"),

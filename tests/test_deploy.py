@@ -28,12 +28,12 @@ def test_the_unit_starts_what_the_command_understands(tokens):
     lines = re.findall(r"^#?ExecStart=\S+/granite-stream serve (.*)$", UNIT, re.MULTILINE)
     assert len(lines) == 2
     for line in lines:
-        parse(line.replace("%d/tokens", tokens).split())
+        parse(line.replace("%d/tokens", tokens).split(), pytest.fail)
 
 
 def test_the_unit_waits_for_ready_and_for_the_drain():
     assert setting("Type") == "notify"
-    assert float(setting("TimeoutStopSec")) > parse([]).drain_seconds
+    assert float(setting("TimeoutStopSec")) > parse([], pytest.fail).drain_seconds
     assert setting("Restart") == "on-failure"
 
 
@@ -47,7 +47,7 @@ def test_the_unit_gives_no_rights_that_are_not_needed():
 def test_the_container_starts_what_the_command_understands(tokens):
     command, *arguments = json.loads(re.search(r"^CMD (\[.*\])$", DOCKERFILE, re.MULTILINE)[1])
     assert command == "serve"
-    serving = parse([tokens if each == "/run/secrets/tokens" else each for each in arguments])
+    serving = parse([tokens if each == "/run/secrets/tokens" else each for each in arguments], pytest.fail)
     assert re.search(rf"^EXPOSE {serving.port}$", DOCKERFILE, re.MULTILINE)
     assert f"127.0.0.1:{serving.port}/health" in DOCKERFILE
 

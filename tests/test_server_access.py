@@ -81,7 +81,7 @@ async def test_tls(tmp_path):
         subprocess.run([*make, "-keyout", key, "-out", certificate, "-days", "1"], check=True, capture_output=True)  # noqa: ASYNC221
     except FileNotFoundError:
         pytest.skip("no openssl here to make a certificate")
-    serving = parse(["--tls-cert", str(certificate), "--tls-key", str(key)])
+    serving = parse(["--tls-cert", str(certificate), "--tls-key", str(key)], pytest.fail)
     audio = speech(1)
     async with running(tls=serving.tls) as here:
         trusting = ssl.create_default_context(cafile=certificate)

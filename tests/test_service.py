@@ -128,7 +128,9 @@ async def test_a_second_signal_ends_it_at_once():
 @pytest.mark.parametrize("arguments", [["--host", "0.0.0.0"], ["--port", "x"], ["--token-file", "/nowhere"]])
 def test_wrong_usage_is_one_line_and_exit_code_2(arguments):
     said = []
-    assert service.main(arguments, said.append) == 2
+    with pytest.raises(SystemExit) as leaving:
+        service.main(arguments, said.append)
+    assert leaving.value.code == 2
     (line,) = said
     assert line.endswith("(see granite-stream serve --help)")
     assert "\n" not in line
@@ -136,7 +138,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(arguments):
 
 async def run(load, *arguments):
     said = []
-    code = await service.run(parse(["--port", "0", *arguments]), load, said.append)
+    code = await service.run(parse(["--port", "0", *arguments], pytest.fail), load, said.append)
     return code, said
 
 

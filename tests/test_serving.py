@@ -12,8 +12,18 @@ def tokens(tmp_path):
     return str(path)
 
 
+def refused(arguments: list[str]) -> str:
+    """The one line that says why."""
+    said: list[str] = []
+    with pytest.raises(SystemExit) as leaving:
+        parse(arguments, said.append)
+    assert leaving.value.code == 2
+    (line,) = said
+    return line
+
+
 def test_by_itself_it_listens_to_this_machine_only():
-    serving = parse([])
+    serving = parse([], pytest.fail)
     assert (serving.host, serving.port, serving.tls) == ("127.0.0.1", 8765, None)
     assert serving.limits.resume_seconds == 30
     assert serving.access.tokens == frozenset()
@@ -21,21 +31,22 @@ def test_by_itself_it_listens_to_this_machine_only():
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "my-laptop", ""])
 def test_beyond_this_machine_a_token_is_needed_or_the_word_insecure(host, tokens):
-    with pytest.raises(ValueError, match="--token-file FILE, or --insecure"):
-        parse(["--host", host])
-    assert parse(["--host", host, "--insecure"]).host == host
-    assert len(parse(["--host", host, "--token-file", tokens]).access.tokens) == 1
+    assert "--token-file FILE, or --insecure" in refused(["--host", host])
+    assert parse(["--host", host, "--insecure"], pytest.fail).host == host
+    assert len(parse(["--host", host, "--token-file", tokens], pytest.fail).access.tokens) == 1
 
 
 def test_strangers_have_a_limit_of_their_own_unless_told_otherwise():
-    assert parse([]).access.most_connections == 0
-    assert parse(["--host", "0.0.0.0", "--insecure"]).access.most_connections == 16
-    assert parse(["--host", "0.0.0.0", "--insecure", "--max-per-address", "0"]).access.most_connections == 0
+    assert parse([], pytest.fail).access.most_connections == 0
+    assert parse(["--host", "0.0.0.0", "--insecure"], pytest.fail).access.most_connections == 16
+    assert (
+        parse(["--host", "0.0.0.0", "--insecure", "--max-per-address", "0"], pytest.fail).access.most_connections == 0
+    )
 
 
 def test_limits_are_taken():
     given = "--max-sessions 3 --resume-seconds 5 --idle-seconds 6 --max-session-seconds 7 --drain-seconds 8 --prompt P"
-    serving = parse(given.split())
+    serving = parse(given.split(), pytest.fail)
     limits = serving.limits
     assert (limits.most_sessions, limits.resume_seconds, limits.idle_seconds) == (3, 5, 6)
     assert (limits.session_seconds, limits.prompt, serving.drain_seconds) == (7, "P", 8)
@@ -58,5 +69,4 @@ def test_limits_are_taken():
     ],
 )
 def test_what_makes_no_sense_is_refused(arguments, said):
-    with pytest.raises(ValueError, match=said):
-        parse(arguments)
+    assert said in refused(arguments)

@@ -6,10 +6,17 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from clients.arguments import Parser, channel, number
-from clients.asking import add_choices, choices
+from clients.arguments import (
+    Parser,
+    add_devices,
+    add_model_options,
+    add_stream_options,
+    channel,
+    number,
+    tell_devices_apart,
+)
+from clients.asking import choices
 from clients.overlay.look import config_file, remembered
-from streamer.listening import tell_devices_apart
 
 ORDERS = ("lock", "unlock", "quit")  # for an overlay that is running
 HIDE_SECONDS = 6.0
@@ -57,15 +64,12 @@ def _parser() -> Parser:
     add = parser.add_argument
     add("url", nargs="?", metavar="URL", help="of a daemon: ws://HOST:PORT, wss://HOST:PORT or HOST:PORT")
     add("--channel", metavar="NAME", type=channel, help="show whoever speaks on this channel of the daemon")
-    which = "the microphone, by number or (part of its) name; auto, cpu, cuda or mps: where to compute; or one of each"
-    add("--device", action="append", default=[], metavar="NAME", help=which)
+    add_devices(parser)
     add("--token-file", metavar="FILE", type=Path, help="holds the token that the daemon wants")
     _add_look(parser)
     _add_orders(parser)
-    add_choices(parser)
-    add("--model", default="nano", metavar="NAME", help="without URL: nano (default, embedded) or a directory")
-    add("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"), help="without URL")
-    add("--threads", metavar="N", type=number(int, 1), help="without URL: processor threads to use")
+    add_stream_options(parser)
+    add_model_options(parser.add_argument_group("without URL"))
     return parser
 
 

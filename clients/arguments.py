@@ -39,17 +39,11 @@ def add_stream_options(group: Group) -> None:
     """What is asked of one stream; `streamer.options.asked` reads it."""
     add, plain = group.add_argument, Options()
     add("--latency", choices=LATENCIES, help=f"how early words are promised (default: {plain.latency})")
+    step, longest = f"{plain.update_ms}, by --latency", f"{plain.max_segment_seconds:g}"
     for flag, kind, unit, name, text, default in (
-        ("--step", int, "MS", "step_ms", "of new audio between two updates", f"{plain.update_ms}, by --latency"),
+        ("--step", int, "MS", "step_ms", "of new audio between two updates", step),
         ("--endpoint", int, "MS", "endpoint_ms", "of silence that end a segment", plain.endpoint_ms),
-        (
-            "--max-segment",
-            float,
-            "S",
-            "max_segment_seconds",
-            "seconds; longer speech is divided",
-            LONGEST_SEGMENT_SECONDS,
-        ),
+        ("--max-segment", float, "S", "max_segment_seconds", "seconds; longer speech is divided", longest),
     ):
         add(flag, metavar=unit, dest=name, type=number(kind, 1), help=f"{text} (default: {default})")
     add("--prompt", metavar="TEXT", help="what the model is asked to do")

@@ -5,12 +5,13 @@ import random
 import pytest
 import torch
 
+from model.nano.synthesize import EVAL_CLIPS
 from streamer.events import Final, Partial, Word
 from tests.benchmarks.delays import Delays, add
 from tests.benchmarks.evaluation.comparing import regressions
 from tests.benchmarks.evaluation.confidence import Judged, best_power, calibration_error, report
 from tests.benchmarks.evaluation.corpus import Composer, with_noise
-from tests.benchmarks.evaluation.voices import Clip
+from tests.benchmarks.evaluation.voices import Clip, MissingPartError, prepare
 from tests.benchmarks.words import Spoken, matches
 
 SAID = [Spoken("the", 0.1, 0.3), Spoken("cat", 0.3, 0.6), Spoken("sat", 0.6, 1.0)]
@@ -84,3 +85,13 @@ def test_words_of_a_speech_lie_where_their_clips_do(nano, spoken):
     second = speech.words[len(clips[0].text.split())]
     assert second.start >= 1.0 + len(clips[0].samples) / 16_000 + 1.0
     assert all(before.start <= after.start for before, after in zip(speech.words, speech.words[1:], strict=False))
+
+
+def test_voices_that_are_there_are_not_made_again_and_what_is_missing_is_named(tmp_path):
+    for name in ("flite", "heldout_slt"):
+        (tmp_path / "eval" / name).mkdir(parents=True)
+        (tmp_path / "eval" / name / "flite-000.jsonl").write_text("{}\n" * EVAL_CLIPS)
+    (tmp_path / "sentences.txt").write_text("nothing to say")
+    prepare(tmp_path, ["flite"], None, None)
+    with pytest.raises(MissingPartError, match="kokoro cannot speak"):
+        prepare(tmp_path, ["kokoro"], None, None)

@@ -54,13 +54,22 @@ def prepare(work: Path, engines: Sequence[str], kokoro: Path | None, speech: Pat
         work=work, engines=",".join(engines), clips={}, eval_clips=synthesize.EVAL_CLIPS, kokoro=kokoro, seed=SEED
     )
     for job in synthesize.plan(wanted, sentences):
+        if _made(job.folder / f"{job.engine}-{job.number:03d}") >= job.clips:
+            continue  # nor opened for writing: the folder may be another's
         try:
             synthesize.make(job)
-        except (FileNotFoundError, ImportError, CalledProcessError) as error:
+        except (OSError, ImportError, ValueError, CalledProcessError) as error:
             cure = "install it as model/nano/voices.py says, or leave it out with --engines"
             raise MissingPartError(f"{job.engine} cannot speak ({error}): {cure}") from None
     for name, part in synthesize.HUMAN_EVAL.items() if speech else ():
-        synthesize.human(work / "eval" / name, speech / part)
+        if not _made(work / "eval" / name / part):
+            synthesize.human(work / "eval" / name, speech / part)
+
+
+def _made(shard: Path) -> int:
+    """How many clips a shard has."""
+    index = shard.with_suffix(".jsonl")
+    return len(index.read_text("utf8").splitlines()) if index.exists() else 0
 
 
 def clips(work: Path, name: str, count: int) -> list[Clip]:

@@ -109,6 +109,7 @@ class SpeechConfig(_FromJson):
     downsample_rate: int = 5  # frames for each embedding
     has_lora_adapter: bool = False
     ctc_labels: tuple[str, ...] = ()  # characters of the CTC head from label 0 (blank) on; empty: Latin-1
+    confidence_power: float = 1.0  # to which probabilities of words are raised, where that was measured to be honest
     plus: bool = False  # the variant that may write speakers and times, and is asked in a way of its own
 
     @property
@@ -183,7 +184,9 @@ class SpeechConfig(_FromJson):
     def _check(self, head_dim: int | None) -> None:
         """Refuses what this implementation would silently compute in another way."""
         encoder, projector, text = self.encoder, self.projector, self.text
+        power = self.confidence_power
         wrong = {
+            f"confidence_power {power!r} (a number above 0)": not (isinstance(power, int | float) and power > 0),
             f"text_config.hidden_act {text.hidden_act!r} (silu)": text.hidden_act != "silu",
             f"projector_config.hidden_act {projector.hidden_act!r} (gelu)": projector.hidden_act != "gelu",
             f"text_config.rope_type {text.rope_type!r} (default)": text.rope_type != "default",

@@ -171,7 +171,7 @@ class Segment:
         for word in self.words:
             values = self.dictation.log_probs[first : word.tokens]
             first = word.tokens
-            confidence = round(math.exp(sum(values) / len(values)), 3)
+            confidence = round(math.exp(self._model.config.confidence_power * sum(values) / len(values)), 3)
             words.append(Word(word.text, self._seconds(word.start), self._seconds(word.end), confidence))
         end = round((self.start_samples + self.hearing.samples) / SAMPLE_RATE, 3)
         self._events.append(Final(self.index, self._seconds(0), end, committed + draft, tuple(words)))

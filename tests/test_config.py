@@ -102,6 +102,8 @@ def test_training_settings_and_metadata_are_left_alone() -> None:
     ("changes", "message"),
     [
         ({"text__hidden_act": "gelu"}, "text_config.hidden_act 'gelu' (silu)"),
+        ({"confidence_power": 0}, "confidence_power 0 (a number above 0)"),
+        ({"confidence_power": "2"}, "confidence_power '2' (a number above 0)"),
         ({"text__attention_bias": True}, "text_config.attention_bias (false)"),
         ({"text__mlp_bias": True}, "text_config.mlp_bias (false)"),
         ({"text__head_dim": 20}, "text_config.head_dim 20 (hidden_size / num_attention_heads = 16)"),

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -210,3 +211,14 @@ def test_options_that_make_no_sense_are_refused(wrong):
     ((name, value),) = wrong.items()
     with pytest.raises(ValueError, match=f"{name} is {value}"):
         Options(**wrong)
+
+
+def test_confidence_is_raised_to_the_power_that_was_measured_for_the_checkpoint(nano, engine, spoken, monkeypatch):
+    options = Options(partials=False)
+    (before,) = of(Final, play(engine, spoken[0].samples, options=options))
+    monkeypatch.setattr(nano, "config", replace(nano.config, confidence_power=2.0))
+    (after,) = of(Final, play(engine, spoken[0].samples, options=options))
+    assert after.text == before.text
+    assert [word.confidence for word in after.words] == pytest.approx(
+        [word.confidence**2 for word in before.words], abs=2e-3
+    )

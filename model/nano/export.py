@@ -48,7 +48,7 @@ def settings(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def export(work: Path, checkpoint: Path, folder: Path) -> int:
+def export(work: Path, checkpoint: Path, folder: Path, confidence_power: float = 1.0) -> int:
     """Write the model's files; gives their size in bytes."""
     saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
     folder.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ def export(work: Path, checkpoint: Path, folder: Path) -> int:
     }
     save_file(weights, str(folder / "model.safetensors"), metadata={"format": "pt"})
     (folder / "model.safetensors").chmod(0o644)  # the library makes it readable for its owner alone
-    for name, values in settings(saved["config"]).items():
+    for name, values in settings({**saved["config"], "confidence_power": confidence_power}).items():
         (folder / name).write_text(json.dumps(values, indent=1) + "\n", "utf8")
     (folder / "chat_template.jinja").write_text(TEMPLATE, "utf8")
     tokenizer_of(work).save(str(folder / "tokenizer.json"))
@@ -74,8 +74,10 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--checkpoint", type=Path, required=True, help="the last stage's")
     parser.add_argument("--to", type=Path, required=True, help="directory of the model")
+    parser.add_argument("--confidence-power", type=float, default=1.0, help="as `make eval` finds it for these weights")
     arguments = parser.parse_args()
-    print(f"{arguments.to}: {export(arguments.work, arguments.checkpoint, arguments.to) / 1e6:.1f} MB")
+    size = export(arguments.work, arguments.checkpoint, arguments.to, arguments.confidence_power)
+    print(f"{arguments.to}: {size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 error: expected calibration error, the mean distance between confidence and share of right words over ten bins of
     equally many words. power: confidence ** power is the map of one number that fits best (cross-entropy); fitted on
-    every other word, and its error is that on the words between. It belongs to one checkpoint: no other may use it.
+    every other word, and its error is that on the words between. It multiplies the `confidence_power` in the
+    checkpoint's config.json, and is true of that checkpoint alone.
 """
 
 from __future__ import annotations

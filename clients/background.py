@@ -1,4 +1,4 @@
-"""An iterator that blocks, on a thread of its own. Knows nothing of what it iterates over."""
+"""What blocks and cannot be called off, on a thread of its own that keeps no program alive. Knows not what it is."""
 
 from __future__ import annotations
 
@@ -7,9 +7,30 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import suppress
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+def in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
+    """Runs it in a daemon thread: unlike the loop's own threads, nobody waits for it at the end.
+
+    Loading a network cannot be called off either.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def target() -> None:
+        result, error = None, None
+        try:
+            result = work()
+        except BaseException as caught:  # it belongs to whoever waits
+            error = caught
+        with suppress(RuntimeError):  # the loop has been closed meanwhile: nobody waits any more
+            loop.call_soon_threadsafe(_answer, future, result, error)
+
+    threading.Thread(target=target, daemon=True).start()
+    return future
 
 
 async def in_background(make: Callable[[], Generator[T, None, None]]) -> AsyncGenerator[T, None]:
@@ -48,7 +69,7 @@ def _fulfil(
     items.close()
 
 
-def _answer(wish: asyncio.Future[T | None], item: T | None, error: Exception | None) -> None:
+def _answer(wish: asyncio.Future[Any], item: Any, error: BaseException | None) -> None:
     if wish.done():  # it was cancelled
         return
     if error is None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from argparse import Namespace
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from clients.asking import read_token
+from clients.background import in_thread
 from clients.errors import CaptionsError
 from clients.overlay.arguments import parse
 from clients.overlay.desktop import DesktopError, libraries_missing, prepare
@@ -65,7 +65,7 @@ async def _hear_here(given: Namespace, device: Device, outlet: Outlet) -> None:
 
         return load_engine(given)
 
-    engine = await asyncio.to_thread(load)
+    engine = await in_thread(load)
     from streamer.worker import Worker
 
     options = asked(given)

@@ -8,13 +8,13 @@ import logging
 import os
 import signal
 import socket
-import threading
 from argparse import Namespace
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.server import Server as Listener
 
+from clients.background import in_thread
 from streamer import logs
 from streamer.server import Server
 from streamer.serving import Serving, parse
@@ -27,8 +27,6 @@ log = logging.getLogger("granite_stream")
 
 DONE, FAILED = 0, 1  # exit codes
 LAST_WORDS_SECONDS = 2.0  # for errors to reach the clients when the network has died
-
-Result = TypeVar("Result")
 
 
 def main(arguments: Sequence[str], complain: Callable[[str], None]) -> int:
@@ -117,32 +115,6 @@ def _stop_signal() -> asyncio.Future[None]:
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, take)
     return stop
-
-
-def in_thread(work: Callable[[], Result]) -> asyncio.Future[Result]:
-    """Runs it in a daemon thread: unlike the loop's own threads, nobody waits for it at the end."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Result] = loop.create_future()
-
-    def settle(result: Result | None, error: BaseException | None) -> None:
-        if future.done():
-            return
-        if error:
-            future.set_exception(error)
-        else:
-            future.set_result(result)  # type: ignore[arg-type]  # a Result where there is no error
-
-    def target() -> None:
-        result, error = None, None
-        try:
-            result = work()
-        except BaseException as caught:  # it belongs to whoever waits
-            error = caught
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, result, error)
-
-    threading.Thread(target=target, name="load", daemon=True).start()
-    return future
 
 
 def _load(arguments: Namespace) -> Engine:

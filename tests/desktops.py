@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import os
 import shutil
@@ -10,9 +11,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -22,6 +24,8 @@ from tests.sound import wait_until
 TOOLS = ("Xvfb", "openbox", "xcompmgr", "xdotool", "xwininfo", "xprop")
 WIDTH, HEIGHT = 1280, 720
 TITLE = "granite-stream captions"
+WORDS, NOTICE = "#ffffff", "#ffd479"  # colours of committed words, and of what the overlay itself has to say
+Thing = TypeVar("Thing")
 
 # A window over the whole screen that tells of clicks, and shows what captions have to be legible over.
 BACKDROP = """
@@ -128,6 +132,14 @@ class Desktop:
                 finally:
                     process.kill()
 
+    def colors(self, place: tuple[int, int, int, int]) -> set[str]:
+        """What colours are seen there: left, top, width, height."""
+        from PySide6.QtGui import QImage
+
+        left, top, width, height = place
+        seen = QImage(str(self.picture()))
+        return {seen.pixelColor(x, y).name() for x in range(left, left + width, 2) for y in range(top, top + height, 2)}
+
     @contextmanager
     def backdrop(self, kind: str = "light") -> Iterator[list[str]]:
         """A window over everything; gives its clicks as they come."""
@@ -180,6 +192,16 @@ class Desktop:
         path = path or self.home / "screen.png"
         self.do(sys.executable, "-c", GRAB, str(path))
         return path
+
+
+@asynccontextmanager
+async def aside(context: AbstractContextManager[Thing]) -> AsyncIterator[Thing]:
+    """Enters and leaves it on another thread, so that a daemon on this one can answer meanwhile."""
+    thing = await asyncio.to_thread(context.__enter__)
+    try:
+        yield thing
+    finally:
+        await asyncio.to_thread(context.__exit__, None, None, None)
 
 
 class Clicks:

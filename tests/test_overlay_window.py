@@ -14,13 +14,14 @@ import pytest
 from clients.connection import connect
 from model import GraniteSpeech
 from streamer.access import Access, digest
-from tests.desktops import ROOT, Desktop, desktop, needs_desktop
+from tests.desktops import NOTICE, ROOT, WORDS, Desktop, aside, desktop, needs_desktop
 from tests.sound import wait_until
 from tests.speaking import recording, say, service
 
 pytestmark = needs_desktop
 NOWHERE = ("ws://127.0.0.1:9", "--channel", "stage", "--hide", "0")  # it says that nobody listens there
 PLACE = ("--position", "300,400", "--width", "600", "--lines", "2", "--size", "30")
+BOX = (300, 400, 600, 100)  # where captions are then
 
 
 @pytest.fixture(scope="module")
@@ -45,51 +46,29 @@ def remembered(screen: Desktop) -> dict[str, object]:
     return json.loads(look_file(screen).read_text())
 
 
-def colors(screen: Desktop, place: tuple[int, int, int, int]) -> set[str]:
-    """What colours are seen there."""
-    from PySide6.QtGui import QImage
-
-    left, top, width, height = place
-    picture = QImage(str(screen.picture()))
-    return {picture.pixelColor(x, y).name() for x in range(left, left + width, 2) for y in range(top, top + height, 2)}
-
-
 async def test_what_somebody_says_on_a_channel_appears(there: Desktop, nano: GraniteSpeech) -> None:
     async with service(nano) as daemon:
-        with there.backdrop("dark"):
-            context = there.overlay(daemon.url, "--channel", "stage", "--hide", "0", *PLACE)
-            process = await asyncio.to_thread(context.__enter__)
-            try:
-                await asyncio.to_thread(wait_until, lambda: daemon.server.sessions.channels.watchers == 1, "it watches")
-                async with connect(daemon.url, encoding="pcm_f32le", channel="stage") as captions:
-                    await say(captions, recording(0))
-                await asyncio.to_thread(
-                    wait_until, lambda: "#ffffff" in colors(there, (300, 400, 600, 100)), "white words"
-                )
-                assert process.poll() is None
-            finally:
-                await asyncio.to_thread(context.__exit__, None, None, None)
+        overlay = there.overlay(daemon.url, "--channel", "stage", "--hide", "0", *PLACE)
+        async with aside(there.backdrop("dark")), aside(overlay) as process:
+            await asyncio.to_thread(wait_until, lambda: daemon.server.sessions.channels.watchers == 1, "it watches")
+            async with connect(daemon.url, encoding="pcm_f32le", channel="stage") as captions:
+                await say(captions, recording(0))
+            await asyncio.to_thread(wait_until, lambda: WORDS in there.colors(BOX), "white words")
+            assert process.poll() is None
 
 
 async def test_a_wrong_token_is_said_where_captions_would_be(there: Desktop, nano: GraniteSpeech) -> None:
     async with service(nano) as daemon:
         daemon.server.access = Access(frozenset({digest("correct-horse-battery")}))
-        with there.backdrop("dark"):
-            context = there.overlay(daemon.url, "--channel", "stage", *PLACE)
-            await asyncio.to_thread(context.__enter__)
-            try:
-                await asyncio.to_thread(
-                    wait_until, lambda: "#ffd479" in colors(there, (300, 400, 600, 100)), "amber words"
-                )
-            finally:
-                await asyncio.to_thread(context.__exit__, None, None, None)
+        async with aside(there.backdrop("dark")), aside(there.overlay(daemon.url, "--channel", "stage", *PLACE)):
+            await asyncio.to_thread(wait_until, lambda: NOTICE in there.colors(BOX), "amber words")
 
 
 def test_it_stands_where_it_was_asked_to_above_a_full_screen_window_and_clicks_go_through_it(there: Desktop) -> None:
     with there.overlay(*NOWHERE, *PLACE):
         assert there.place()[:3] == (300, 400, 600)
         with there.backdrop("dark") as clicks:  # opened later, and as large as the screen
-            wait_until(lambda: "#ffd479" in colors(there, there.place()), "amber words above it")
+            wait_until(lambda: NOTICE in there.colors(there.place()), "amber words above it")
             there.click(600, 450)
             wait_until(lambda: (600, 450) in clicks, "the window below gets the click")
     assert remembered(there)["position"] == "300,400"
@@ -125,8 +104,8 @@ def test_where_windows_cannot_be_translucent_only_the_box_is_seen() -> None:
         look_file(screen).write_text('{"locked": true}')
         with screen.backdrop("light"), screen.overlay(*NOWHERE, *PLACE, "--lines", "5"):
             left, top, width, height = screen.place()
-            wait_until(lambda: "#ffd479" in colors(screen, (left, top, width, height)), "amber words")
-            assert colors(screen, (left, top, width, 10)) == {"#ffffff"}, "the backdrop above it"
+            wait_until(lambda: NOTICE in screen.colors((left, top, width, height)), "amber words")
+            assert screen.colors((left, top, width, 10)) == {"#ffffff"}, "the backdrop above it"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ class Latency:
 
 BALANCED = "balanced"
 LATENCIES = {
-    "low": Latency(300, Policy(margin_frames=10, last_margin_frames=30)),
+    "low": Latency(300, Policy(margin_frames=10, last_margin_frames=30, patience=2)),
     BALANCED: Latency(300, Policy()),
-    "accurate": Latency(600, Policy(margin_frames=40, last_margin_frames=60)),
+    "accurate": Latency(600, Policy(margin_frames=40, last_margin_frames=60, patience=2)),
 }

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.commit import Policy, Screen, WrittenWord, committable, showable, standing
+from streamer.latency import LATENCIES
 
 POLICY = Policy(margin_frames=20, last_margin_frames=30)
 WORDS = [WrittenWord("the", 1, 10, 20), WrittenWord("quick", 3, 25, 40), WrittenWord("fox", 4, 45, 60)]
@@ -100,3 +101,11 @@ def test_what_is_shown_does_not_vanish_because_it_would_not_be_shown_anew():
 
 def test_what_contradicts_a_commitment_is_not_shown_any_longer():
     assert shown(Screen(), ("", "the cat", "the cat"), ("the cap", "the cap", "the cap sat")) == "the cap"
+
+
+def test_the_dial_goes_from_early_to_right():
+    low, balanced, accurate = (LATENCIES[name] for name in ("low", "balanced", "accurate"))
+    for before, after in ((low, balanced), (balanced, accurate)):
+        assert before.step_ms <= after.step_ms
+        assert before.policy.margin_frames < after.policy.margin_frames
+        assert before.policy.last_margin_frames < after.policy.last_margin_frames

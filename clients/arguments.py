@@ -16,6 +16,7 @@ from streamer.latency import LATENCIES
 from streamer.options import Options
 
 WRONG_USAGE = 2  # exit code
+QUANTIZE = ("none", "int8", "int4")  # what weights can be packed into
 CHANNEL_CHARACTERS = 64  # what a daemon allows
 COMPUTE = ("auto", "cpu", "cuda", "mps")  # what --device means for the network; all else is a microphone
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -57,6 +58,8 @@ def add_model_options(group: Group) -> None:
     group.add_argument(
         "--dtype", default="auto", choices=DTYPES, help="of the weights (default: what the device likes)"
     )
+    packed = "pack the weights into 8 or 4 bits (default: none)"
+    group.add_argument("--quantize", default="none", choices=QUANTIZE, help=packed)
     group.add_argument("--threads", metavar="N", type=number(int, 1), help="processor threads to use")
 
 

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from model.errors import CheckpointError
 from model.files import NANO, naming_faults, shards
 from model.hub import Repository
+from model.linear import Bits, packers, put
+from model.packed import Packed
 
 HEAD, EMBEDDING = "language_model.lm_head.weight", "language_model.model.embed_tokens.weight"
 IGNORED = (
@@ -76,8 +78,10 @@ def tensors(paths: list[Path]) -> Iterator[tuple[str, Tensor]]:
                         del tensor
 
 
-def load_weights(module: nn.Module, directory: Path, dtype: torch.dtype, device: torch.device) -> None:
-    """Fills a module made on the `meta` device, strictly.
+def load_weights(
+    module: nn.Module, directory: Path, dtype: torch.dtype, device: torch.device, bits: Bits = "none"
+) -> None:
+    """Fills a module made on the `meta` device, strictly. Weights that `bits` packs are packed as they are read.
 
     Raises:
         CheckpointError: a tensor is missing, unexpected, not floating point, or has the wrong shape; they are named.
@@ -85,7 +89,8 @@ def load_weights(module: nn.Module, directory: Path, dtype: torch.dtype, device:
     wanted = {name: tensor.shape for name, tensor in module.state_dict().items() if not name.endswith(IGNORED)}
     tied = {HEAD} if _tied(module) else set()
     wrong: list[str] = []
-    found: dict[str, Tensor] = {}
+    found: dict[str, Tensor | Packed] = {}
+    packing = packers(module, bits)
     for name, tensor in tensors(shards(directory)):
         if name not in wanted:
             wrong.append(f"unexpected {name}")
@@ -93,8 +98,11 @@ def load_weights(module: nn.Module, directory: Path, dtype: torch.dtype, device:
             wrong.append(f"{name} is {list(tensor.shape)}, should be {list(wanted[name])}")
         elif not tensor.is_floating_point():
             wrong.append(f"{name} is {tensor.dtype}, should be floating point")
+        elif name in packing:
+            found[name] = packing[name](tensor.flatten(1), device)
         else:
-            found[name] = tensor.to(device, dtype)
+            # where most is packed, a small tensor that stays mapped would keep all of its file in memory
+            found[name] = tensor.to(device, dtype, copy=bool(packing))
         del tensor  # or its file stays mapped
     wrong += [
         f"missing {name}" for name in wanted if name not in found and name not in tied and not _named(wrong, name)
@@ -106,15 +114,27 @@ def load_weights(module: nn.Module, directory: Path, dtype: torch.dtype, device:
         )
     # Some checkpoints store a tied head a second time. One that differs is a head of its own whatever config.json says:
     # the reference reads it so, and transformers 4 left `tie_word_embeddings: false` out of the inner configuration.
-    if tied and (HEAD not in found or torch.equal(found[HEAD], found[EMBEDDING])):
+    if tied and (HEAD not in found or _equal(found[HEAD], found[EMBEDDING])):
         found[HEAD] = found[EMBEDDING]
     counters = {name: torch.zeros((), dtype=torch.long) for name in module.state_dict() if name.endswith(IGNORED)}
-    module.load_state_dict({**found, **counters}, strict=True, assign=True)
+    for name, weight in found.items():
+        if isinstance(weight, nn.Module):
+            put(module, name, weight)  # a tied head and its table hold the same
+    unpacked = {name: weight for name, weight in found.items() if isinstance(weight, Tensor)}
+    module.load_state_dict({**unpacked, **counters}, strict=True, assign=True)
 
 
 def _tied(module: nn.Module) -> bool:
     names = {name for name, _ in module.named_parameters()}  # a shared parameter is listed once
     return HEAD not in names
+
+
+def _equal(one: Tensor | Packed, other: Tensor | Packed) -> bool:
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return torch.equal(one, other)
+    assert isinstance(one, nn.Module), "a head is packed where its table is"
+    assert isinstance(other, nn.Module), "and the other way round"
+    return all(map(torch.equal, one.buffers(), other.buffers()))
 
 
 def _named(wrong: list[str], name: str) -> bool:

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.config import EncoderConfig
+from model.linear import Linear, Pointwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,8 +248,8 @@ class FeedForward(nn.Module):
         super().__init__()
         inner = config.hidden_dim * config.feedforward_mult
         self.pre_norm = nn.LayerNorm(config.hidden_dim)
-        self.up_proj = nn.Linear(config.hidden_dim, inner)
-        self.down_proj = nn.Linear(inner, config.hidden_dim)
+        self.up_proj = Linear(config.hidden_dim, inner)
+        self.down_proj = Linear(inner, config.hidden_dim)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """`[N, D]` to `[N, D]`, each frame for itself."""
@@ -263,9 +264,9 @@ class BlockAttention(nn.Module):
         inner = config.num_heads * config.dim_head
         self.heads, self.middle = config.num_heads, config.max_pos_emb
         self.pre_norm = nn.LayerNorm(config.hidden_dim)
-        self.to_q = nn.Linear(config.hidden_dim, inner, bias=False)
-        self.to_kv = nn.Linear(config.hidden_dim, 2 * inner, bias=False)
-        self.to_out = nn.Linear(inner, config.hidden_dim)
+        self.to_q = Linear(config.hidden_dim, inner, bias=False)
+        self.to_kv = Linear(config.hidden_dim, 2 * inner, bias=False)
+        self.to_out = Linear(inner, config.hidden_dim)
         self.rel_pos_emb = nn.Embedding(2 * config.max_pos_emb + 1, config.dim_head)
 
     def forward(self, hidden: Tensor, layout: Layout, context: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -322,8 +323,7 @@ class Convolution(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(config.hidden_dim)
-        # the checkpoint has these two as convolutions of width 1, which are linear layers
-        self.up_conv = nn.Conv1d(config.hidden_dim, 2 * config.conv_dim, 1)
+        self.up_conv = Pointwise(config.hidden_dim, 2 * config.conv_dim)
         self.depth_conv = nn.ModuleDict(
             {
                 "conv": nn.Conv1d(
@@ -336,18 +336,18 @@ class Convolution(nn.Module):
             }
         )
         self.batch_norm = nn.BatchNorm1d(config.conv_dim)
-        self.down_conv = nn.Conv1d(config.conv_dim, config.hidden_dim, 1)
+        self.down_conv = Pointwise(config.conv_dim, config.hidden_dim)
 
     def forward(self, hidden: Tensor, seam: Seam, carried: Tensor | None) -> tuple[Tensor, Tensor]:
         """Gives the module's output `[N, D]` and its convolution inputs left of each border `[borders, reach, C]`.
 
         `carried` holds the inputs `[clips * reach, C]` left of each clip, if they are not all zeros.
         """
-        gated = F.glu(F.linear(self.norm(hidden), self.up_conv.weight[..., 0], self.up_conv.bias), dim=-1)
+        gated = F.glu(self.up_conv(self.norm(hidden)), dim=-1)
         places = gated.new_zeros(seam.total, gated.shape[-1]).index_copy(0, seam.frames, gated)
         if carried is not None:
             places = places.index_copy(0, seam.left, carried.to(gated.dtype))
         mixed = self.depth_conv["conv"](places.T[None])[0].T  # [total - 2 * reach, C]
         mixed = mixed.index_select(0, seam.outputs)
         mixed = F.silu(self.batch_norm(mixed))
-        return F.linear(mixed, self.down_conv.weight[..., 0], self.down_conv.bias), places[seam.kept]
+        return self.down_conv(mixed), places[seam.kept]

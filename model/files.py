@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
@@ -11,6 +12,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from model.errors import CheckpointError
+from model.known import Size
 from model.lora import CONFIG as ADAPTER_CONFIG
 from model.lora import WEIGHTS as ADAPTER
 
@@ -20,6 +22,9 @@ SMALL = (  # what says which weights there are, and what prompts are made of; al
     *("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "preprocessor_config.json"),
     *(INDEX, ADAPTER_CONFIG),
 )
+FOUR_BITS = re.compile(
+    r"language_model\..*_proj\.weight$|lm_head\.weight$"
+)  # names of what `int4` packs into four bits
 
 
 def weight_names(directory: Path) -> list[str]:
@@ -49,17 +54,20 @@ def shards(directory: Path) -> list[Path]:
     return [directory / name for name in names]
 
 
-def parameters(directory: Path) -> int:
+def size(directory: Path) -> Size:
     """How many numbers a checkpoint's weights are.
 
     Raises:
         CheckpointError: a file is missing or cut short.
     """
-    count = 0
+    count = four_bits = 0
     for path in shards(directory):
         with naming_faults(path), safe_open(path, framework="numpy") as file:
-            count += sum(prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118 - no mapping
-    return count
+            for key in file.keys():  # noqa: SIM118 - no mapping
+                numbers = prod(file.get_slice(key).get_shape())
+                count += numbers
+                four_bits += numbers if FOUR_BITS.search(key) else 0
+    return Size(count, four_bits)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from model.cache import KVCache, Rows
 from model.config import TextConfig
+from model.linear import Embedding, Linear
 from model.projection import Projection, Switch
 
 
@@ -45,14 +46,14 @@ class Granite(nn.Module):
         super().__init__()
         self.config = config
         self.model = Decoder(config)
-        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.lm_head = Linear(config.hidden_size, config.vocab_size, bias=False)
         if config.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
 
     def embed(self, tokens: Sequence[int] | Tensor) -> Tensor:
         """Tokens `[T]` to embeddings `[T, width]`, unscaled."""
-        weight = self.model.embed_tokens.weight
-        return F.embedding(torch.as_tensor(tokens, dtype=torch.long, device=weight.device), weight)
+        norm = self.model.norm.weight  # is never packed
+        return self.model.embed_tokens.rows(torch.as_tensor(tokens, dtype=torch.long, device=norm.device), norm.dtype)
 
     def forward(self, inputs: Tensor, lengths: Sequence[int], audio: bool = True) -> Tensor:
         """Logits `[N, vocabulary]` for packed sequences `[N, width]` of these lengths, without a cache: for training.
@@ -153,7 +154,7 @@ class Decoder(nn.Module):
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.embed_tokens = Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(DecoderLayer(config, index) for index in range(config.num_hidden_layers))
         self.norm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         pair = torch.arange(0, config.head_dim, 2, device="cpu")  # computed, not loaded: real even on the meta device
@@ -244,9 +245,9 @@ class GatedFeedForward(nn.Module):
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
-        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
-        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
-        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+        self.gate_proj = Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.up_proj = Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.down_proj = Linear(config.intermediate_size, config.hidden_size, bias=False)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """`[N, width]` to `[N, width]`."""

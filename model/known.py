@@ -6,19 +6,45 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class Size:
+    """How many numbers a checkpoint's weights are."""
+
+    parameters: int  # of encoder, projector, language model, and adapter where there is one
+    four_bits: int  # of them those that `int4` packs into four bits: the language model's linear layers
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """A repository of the Hugging Face hub."""
 
     name: str
-    parameters: int  # of encoder, projector, language model, and adapter where there is one
+    size: Size
     note: str
 
 
 KNOWN = (
-    Known("ibm-granite/granite-4.0-1b-speech", 2_313_207_132, "six languages, translation, keywords"),
-    Known("ibm-granite/granite-speech-4.1-2b", 2_313_207_132, "six languages, punctuation, translation, keywords"),
-    Known("ibm-granite/granite-speech-4.1-2b-plus", 2_111_878_492, "speakers and word times instead of punctuation"),
-    Known("ibm-granite/granite-speech-3.3-2b", 3_026_324_736, "English and translation from it, LoRA"),
-    Known("ibm-granite/granite-speech-3.3-8b", 8_682_790_144, "English and translation from it, LoRA"),
-    Known("ibm-granite/granite-speech-3.2-8b", 8_517_593_386, "the first, English and translation from it, LoRA"),
+    Known(
+        "ibm-granite/granite-4.0-1b-speech", Size(2_313_207_132, 1_631_586_304), "six languages, translation, keywords"
+    ),
+    Known(
+        "ibm-granite/granite-speech-4.1-2b",
+        Size(2_313_207_132, 1_631_586_304),
+        "six languages, punctuation, translation, keywords",
+    ),
+    Known(
+        "ibm-granite/granite-speech-4.1-2b-plus",
+        Size(2_111_878_492, 1_426_063_360),
+        "speakers and word times instead of punctuation",
+    ),
+    Known(
+        "ibm-granite/granite-speech-3.3-2b", Size(3_026_324_736, 2_432_696_320), "English and translation from it, LoRA"
+    ),
+    Known(
+        "ibm-granite/granite-speech-3.3-8b", Size(8_682_790_144, 7_969_177_600), "English and translation from it, LoRA"
+    ),
+    Known(
+        "ibm-granite/granite-speech-3.2-8b",
+        Size(8_517_593_386, 7_969_177_600),
+        "the first, English and translation from it, LoRA",
+    ),
 )

@@ -4,18 +4,40 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from model.errors import CheckpointError
-from model.known import KNOWN
+from model.known import KNOWN, Size
+from model.linear import Bits
+from model.packed import GROUP
 
 GB = 1e9
 CONTROL_GROUP = Path("/sys/fs/cgroup")  # Linux: what a container may have, which /proc/meminfo does not know
 RECLAIMABLE = re.compile(r"^(?:in)?active_file (\d+)$", re.MULTILINE)
 SPARE = 1.1  # times the weights: keys and values of a few streams, and activations
-DTYPES = (torch.float32, torch.bfloat16)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What weights can be kept as."""
+
+    name: str
+    bytes: float  # of a weight
+    four_bits: float  # of one that `int4` packs into four bits, its share of a group's scales included
+
+    @classmethod
+    def of(cls, dtype: torch.dtype, bits: Bits = "none") -> Form:
+        """The form that `--dtype` and `--quantize` make."""
+        name = str(dtype).removeprefix("torch.") if bits == "none" else bits
+        return PACKED.get(name) or cls(name, dtype.itemsize, dtype.itemsize)
+
+
+PACKED = {"int8": Form("int8", 1, 1), "int4": Form("int4", 1, 0.5 + 4 / GROUP)}
+BFLOAT16 = Form("bfloat16", 2, 2)
+FORMS = (Form("float32", 4, 4), BFLOAT16, *PACKED.values())
 
 
 def free_bytes(device: torch.device) -> int | None:
@@ -28,41 +50,36 @@ def free_bytes(device: torch.device) -> int | None:
     return min(found, default=None)
 
 
-def require(model: str, parameters: int, dtype: torch.dtype, device: torch.device) -> None:
+def require(model: str, size: Size, form: Form, device: torch.device) -> None:
     """Checks that a model fits.
 
     Raises:
         CheckpointError: it does not; the message says what it needs, what is free and what would fit.
     """
-    free, needed = free_bytes(device), needed_bytes(parameters, dtype)
+    free, needed = free_bytes(device), needed_bytes(size, form)
     if free is None or needed <= free:
         return
     raise CheckpointError(
-        f"{model} needs {_gigabytes(needed)} of memory as {name(dtype)} on {device.type} and {_gigabytes(free)} are "
-        f"free; what would fit: {_advice(model, parameters, dtype, free)}"
+        f"{model} needs {_gigabytes(needed)} of memory as {form.name} on {device.type} and {_gigabytes(free)} are "
+        f"free; what would fit: {_advice(model, size, form, free)}"
     )
 
 
-def needed_bytes(parameters: int, dtype: torch.dtype) -> int:
+def needed_bytes(size: Size, form: Form) -> int:
     """Of weights, and a tenth for what they work on."""
-    return int(parameters * dtype.itemsize * SPARE)
+    return int(((size.parameters - size.four_bits) * form.bytes + size.four_bits * form.four_bits) * SPARE)
 
 
-def name(dtype: torch.dtype) -> str:
-    """As `--dtype` takes it."""
-    return str(dtype).removeprefix("torch.")
-
-
-def _advice(model: str, parameters: int, dtype: torch.dtype, free: int) -> str:
+def _advice(model: str, size: Size, form: Form, free: int) -> str:
     fitting = [
-        f"{model} as {name(other)} ({_gigabytes(needed_bytes(parameters, other))})"
-        for other in DTYPES
-        if other.itemsize < dtype.itemsize and needed_bytes(parameters, other) <= free
+        f"{model} as {other.name} ({_gigabytes(needed_bytes(size, other))})"
+        for other in FORMS
+        if needed_bytes(size, other) < needed_bytes(size, form) and needed_bytes(size, other) <= free
     ]
-    smaller = [known for known in KNOWN if needed_bytes(known.parameters, torch.bfloat16) <= free]
+    smaller = [known for known in KNOWN if needed_bytes(known.size, BFLOAT16) <= free]
     if smaller:
-        best = max(smaller, key=lambda known: known.parameters)
-        fitting.append(f"{best.name} as bfloat16 ({_gigabytes(needed_bytes(best.parameters, torch.bfloat16))})")
+        best = max(smaller, key=lambda known: known.size.parameters)
+        fitting.append(f"{best.name} as bfloat16 ({_gigabytes(needed_bytes(best.size, BFLOAT16))})")
     return ", ".join([*fitting, "nano"])
 
 

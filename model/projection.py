@@ -9,12 +9,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from model.linear import Linear
 from model.lora import LoraConfig
 
 Switch = bool | Tensor  # the adapter is on or off for all positions, or [N, 1]: 1 where it is on and 0 elsewhere
 
 
-class Projection(nn.Linear):
+class Projection(Linear):
     """Attribute names are those of the checkpoint's tensors."""
 
     def __init__(self, name: str, source: int, target: int, lora: LoraConfig | None) -> None:

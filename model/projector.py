@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.config import ProjectorConfig, SpeechConfig
+from model.linear import Linear
 
 
 class Projector(nn.Module):
@@ -22,7 +23,7 @@ class Projector(nn.Module):
         self.query = nn.Parameter(torch.empty(1, config.window_embeddings, config.projector.hidden_size))
         nn.init.normal_(self.query)
         self.qformer = QFormer(config.projector)
-        self.linear = nn.Linear(config.projector.hidden_size, config.text.hidden_size)
+        self.linear = Linear(config.projector.hidden_size, config.text.hidden_size)
 
     def forward(self, windows: Tensor) -> Tensor:
         """Windows of frames `[W, 15, D]` to embeddings `[W, 3, width]`."""
@@ -66,7 +67,7 @@ class QFormerLayer(nn.Module):
         if crossed:
             self.crossattention = QueryAttention(config, config.encoder_hidden_size)
         self.crossed = crossed
-        self.intermediate_query = nn.ModuleDict({"dense": nn.Linear(config.hidden_size, config.intermediate_size)})
+        self.intermediate_query = nn.ModuleDict({"dense": Linear(config.hidden_size, config.intermediate_size)})
         self.output_query = AddAndNorm(config.intermediate_size, config)
 
     def forward(self, hidden: Tensor, windows: Tensor) -> Tensor:
@@ -86,9 +87,9 @@ class QueryAttention(nn.Module):
         self.heads = config.num_attention_heads
         self.attention = nn.ModuleDict(
             {
-                "query": nn.Linear(width, width),
-                "key": nn.Linear(source_dim, width),
-                "value": nn.Linear(source_dim, width),
+                "query": Linear(width, width),
+                "key": Linear(source_dim, width),
+                "value": Linear(source_dim, width),
             }
         )
         self.output = AddAndNorm(width, config)
@@ -108,7 +109,7 @@ class AddAndNorm(nn.Module):
 
     def __init__(self, source_dim: int, config: ProjectorConfig) -> None:
         super().__init__()
-        self.dense = nn.Linear(source_dim, config.hidden_size)
+        self.dense = Linear(source_dim, config.hidden_size)
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
     def forward(self, hidden: Tensor, residual: Tensor) -> Tensor:

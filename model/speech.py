@@ -22,10 +22,11 @@ from model.config import SpeechConfig
 from model.dictation import Dictation
 from model.encoder import Conformer, Edge
 from model.features import SAMPLE_RATE, LogMel
-from model.files import parameters
+from model.files import size
 from model.granite import Extension, Granite, Prediction
 from model.guards import token_limit
 from model.known import KNOWN
+from model.linear import Bits
 from model.processor import INSTRUCTION, Processor, Prompt
 from model.projector import Projector
 
@@ -70,7 +71,11 @@ class GraniteSpeech(nn.Module):
 
     @classmethod
     def load(
-        cls, model: str | Path = "nano", dtype: torch.dtype | None = None, device: str | torch.device = "cpu"
+        cls,
+        model: str | Path = "nano",
+        dtype: torch.dtype | None = None,
+        device: str | torch.device = "cpu",
+        quantize: Bits = "none",
     ) -> GraniteSpeech:
         """Loads `nano` (embedded), a checkpoint directory, or a repository of the Hugging Face hub.
 
@@ -78,23 +83,26 @@ class GraniteSpeech(nn.Module):
             model: `nano`, a path, or `owner/name`, `owner/name@revision` on the hub.
             dtype: of the weights; by default float32 for `nano`, and what the device is fast at for others.
             device: where to put them.
+            quantize: weights of linear layers to pack: all of them into eight bits, or those of the language model
+                into four. The rest has `dtype`, by default bfloat16, which the kernels for packed weights work in.
 
         Raises:
             CheckpointError: the checkpoint cannot be used; the message says why and what to do.
         """
         device = torch.device(device)
         if dtype is None:
-            dtype = torch.float32 if model == "nano" else torch.bfloat16
+            dtype = torch.float32 if model == "nano" and quantize == "none" else torch.bfloat16
+        form = memory.Form.of(dtype, quantize)
         for known in KNOWN:
             if known.name == str(model).partition("@")[0]:
-                memory.require(str(model), known.parameters, dtype, device)  # before gigabytes are fetched for nothing
+                memory.require(str(model), known.size, form, device)  # before gigabytes are fetched for nothing
         directory = locate(model)
         config = SpeechConfig.read(directory)
         processor = Processor.read(directory, config)
-        memory.require(str(model), parameters(directory), dtype, device)
+        memory.require(str(model), size(directory), form, device)
         with torch.device("meta"):
             network = cls(config)
-        load_weights(network, directory, dtype, device)
+        load_weights(network, directory, dtype, device, quantize)
         network.processor = processor
         network.name = str(model)
         return network.eval().requires_grad_(False)

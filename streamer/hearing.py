@@ -93,7 +93,7 @@ class Hearing:
             features=stack(self._raw[2 * start : 2 * frames], float(self._raw.max())),
             start=start,
             left=self._edge,
-            before=self._hidden[start - start % self._window : start],
+            before=self._hidden[start - start % self._window : start] if start % self._window else None,
             borders=(resume,) if resume > start else (),
         )
 
@@ -102,9 +102,10 @@ class Hearing:
         if span.borders:
             (self._resumed,), (self._edge,) = span.borders, heard.edges
         first = span.start // self._window * self._window_embeddings
-        self._hidden = torch.cat([self._hidden[: span.start], heard.hidden])
+        # the first ones say which type and device the network works in
+        self._hidden = torch.cat([self._hidden[: span.start].to(heard.hidden), heard.hidden])
         self.log_probs = torch.cat([self.log_probs[: span.start], heard.log_probs])
-        self.embeddings = torch.cat([self.embeddings[:first], heard.embeddings])
+        self.embeddings = torch.cat([self.embeddings[:first].to(heard.embeddings), heard.embeddings])
         self.heard = len(self._hidden)
         return first
 

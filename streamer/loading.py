@@ -13,7 +13,7 @@ from streamer.engine import Engine
 
 
 def load_engine(arguments: Namespace, live: bool = True) -> Engine:
-    """The engine that `--model`, `--device`, `--dtype` and `--threads` name.
+    """The engine that `--model`, `--device`, `--dtype`, `--quantize` and `--threads` name.
 
     Args:
         arguments: of the command.
@@ -25,7 +25,8 @@ def load_engine(arguments: Namespace, live: bool = True) -> Engine:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     dtype = None if arguments.dtype == "auto" else getattr(torch, arguments.dtype)
-    model = GraniteSpeech.load(arguments.model, dtype=dtype, device=device(arguments.device))
+    where = device(arguments.device)
+    model = GraniteSpeech.load(arguments.model, dtype=dtype, device=where, quantize=arguments.quantize)
     if live:
         model.transcribe(np.zeros(SAMPLE_RATE, np.float32))
     return Engine(model)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import TextIO
 
 import torch
 
 from clients.arguments import Parser
-from model.files import NANO, parameters
+from model.files import NANO
+from model.files import size as size_of
 from model.hub import Repository
-from model.known import KNOWN
-from model.memory import free_bytes, name, needed_bytes
+from model.known import KNOWN, Size
+from model.memory import FORMS, free_bytes, needed_bytes
 
-TYPES = (torch.float32, torch.bfloat16)  # float16 needs as much as bfloat16
 GB = 1e9
 
 
@@ -25,14 +25,17 @@ class Row:
 
     name: str
     parameters: str
-    float32: str
-    bfloat16: str
+    memory: tuple[str, ...]  # one for each form of the weights; float16 needs as much as bfloat16
     cached: str
     fits: str
     note: str
 
+    def cells(self) -> tuple[str, ...]:
+        """As they stand beside each other."""
+        return self.name, self.parameters, *self.memory, self.cached, self.fits, self.note
 
-HEADER = Row("name", "parameters", "float32", "bfloat16", "cached", "fits here", "note")
+
+HEADER = Row("name", "parameters", tuple(form.name for form in FORMS), "cached", "fits here", "note")
 
 
 def main(arguments: Sequence[str], complain: Callable[[str], None]) -> int:
@@ -51,7 +54,7 @@ def show_models(out: TextIO) -> None:
     """Prints a table of the models that `--model` knows by name."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     free = free_bytes(device)
-    table = [astuple(row) for row in (HEADER, *rows(free))]
+    table = [row.cells() for row in (HEADER, *rows(free))]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for line in table:
         out.write("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n")
@@ -62,26 +65,24 @@ def show_models(out: TextIO) -> None:
 
 def rows(free: int | None) -> Iterator[Row]:
     """One for each model; `free` is how many bytes there are, if it is known."""
-    yield row(
-        "nano", parameters(NANO), "embedded", free, "this project's miniature of the architecture, not an IBM model"
-    )
+    yield row("nano", size_of(NANO), "embedded", free, "this project's miniature of the architecture, not an IBM model")
     for known in KNOWN:
-        yield row(known.name, known.parameters, Repository(known.name).cached(), free, known.note)
+        yield row(known.name, known.size, Repository(known.name).cached(), free, known.note)
 
 
-def row(model: str, count: int, cached: str, free: int | None, note: str) -> Row:
-    """What is to be said of a model of `count` parameters."""
-    needed = {each: needed_bytes(count, each) for each in TYPES}
-    fitting = [name(each) for each in TYPES if free is None or needed[each] <= free]
-    float32, bfloat16 = (size(needed[each]) for each in TYPES)
-    return Row(model, size(count, "").strip(), float32, bfloat16, cached, verdict(fitting, free), note)
+def row(model: str, count: Size, cached: str, free: int | None, note: str) -> Row:
+    """What is to be said of a model of this size."""
+    needed = {form.name: needed_bytes(count, form) for form in FORMS}
+    fitting = [form for form, wanted in needed.items() if free is None or wanted <= free]
+    memory = tuple(map(size, needed.values()))
+    return Row(model, size(count.parameters, "").strip(), memory, cached, verdict(fitting, free), note)
 
 
 def verdict(fitting: list[str], free: int | None) -> str:
-    """Which types fit, in a word."""
+    """The best form that fits, in a word."""
     if free is None:
         return "unknown"
-    if len(fitting) == len(TYPES):
+    if len(fitting) == len(FORMS):
         return "yes"
     return f"as {fitting[0]}" if fitting else "no"
 

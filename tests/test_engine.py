@@ -1,5 +1,7 @@
 import pytest
+import torch
 
+from model import GraniteSpeech
 from streamer import Engine, Options
 from streamer.events import Done, Error, Final
 
@@ -35,6 +37,13 @@ def test_many_speakers_at_once_get_each_what_they_would_get_alone(engine, spoken
         engine.run()
         events += stream.events()
     assert [finals(events) for events in together] == [finals(events) for events in alone]
+
+
+@pytest.mark.parametrize("bits", ["none", "int8", "int4"])
+def test_a_stream_runs_in_bfloat16_and_with_packed_weights(spoken, bits):
+    stream = Engine(GraniteSpeech.load("nano", dtype=torch.bfloat16, quantize=bits)).open()
+    events = [*stream.feed(spoken[0].samples), *stream.finish()]
+    assert any(text for *_, text in finals(events))
 
 
 def test_a_step_without_work_says_so(engine, spoken):

@@ -1,0 +1,145 @@
+"""Weights in eight and four bits: how far they are off, and that every way to multiply with them agrees."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from model import packed
+from model.linear import Embedding, Linear, packers
+from model.lora import LoraConfig
+from model.packed import Int4, Int8, Packed
+from model.projection import Projection
+from model.speech import GraniteSpeech, Span
+from tests.checkpoints import VARIANTS, save, speech
+
+CPU = torch.device("cpu")
+TIED, UNTIED = VARIANTS[0], VARIANTS[2]
+KINDS = [Int8, Int4]
+
+# Runs alone, because a process knows one kind of processor.
+OTHER_PROCESSOR = """
+import torch
+from model.packed import Int4
+weight, inputs = torch.randn(200, 256), torch.randn(3, 256)
+one = Int4.pack(weight, torch.device("cpu"))
+print(float((one(inputs) - one._many(inputs)[:, :200]).norm() / one(inputs).norm()))
+"""
+
+
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def matrix(weight: Packed) -> Tensor:
+    """What the packed weight stands for."""
+    with torch.inference_mode():
+        return weight(torch.eye(weight.shape[1])).T
+
+
+@pytest.fixture
+def unpacking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights are unpacked for any number of rows, in the type of the inputs."""
+    monkeypatch.setattr(packed, "FEW_8", 0)
+    monkeypatch.setattr(packed, "FEW_4", 0)
+
+
+@pytest.mark.usefixtures("unpacking")
+def test_eight_bits_are_off_by_half_a_step_of_their_row() -> None:
+    weight = draw(70, 128)
+    step = weight.abs().amax(1, keepdim=True) / 127
+    assert ((matrix(Int8.pack(weight, CPU)) - weight).abs() <= 0.51 * step * (1 + 2**-7)).all()
+
+
+@pytest.mark.usefixtures("unpacking")
+def test_four_bits_are_off_by_half_a_step_of_their_group() -> None:
+    weight = draw(70, 128)
+    groups = weight.view(70, 2, 64)
+    step = (groups.amax(-1) - groups.amin(-1)).repeat_interleave(64, 1) / 15
+    # the middle value is rounded to bfloat16, by up to 2**-9 of itself
+    assert ((matrix(Int4.pack(weight, CPU)) - weight).abs() <= 0.53 * step + 2**-8 * weight.abs().max()).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rows", [1, 64, 100])
+def test_kernels_for_few_rows_agree_with_unpacking(monkeypatch: pytest.MonkeyPatch, kind: type, rows: int) -> None:
+    weight, inputs = kind.pack(draw(rows, 192), CPU), draw(5, 192, seed=1).bfloat16()
+    with torch.inference_mode():
+        kernel = weight(inputs).float()
+        monkeypatch.setattr(packed, "FEW_8", 0)
+        monkeypatch.setattr(packed, "FEW_4", 0)
+        unpacked = weight(inputs.float())
+    assert kernel.shape == (5, rows)
+    assert (kernel - unpacked).norm() <= 0.01 * unpacked.norm()  # bfloat16 rounds by up to 2**-9
+
+
+@pytest.mark.parametrize("capability", ["default", "avx2"])
+def test_four_bits_are_laid_out_as_other_processors_want_them(capability: str) -> None:
+    environment = {**os.environ, "ATEN_CPU_CAPABILITY": capability}
+    command = [sys.executable, "-c", OTHER_PROCESSOR]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 0.01
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_but_zeros_stays_zero(kind: type) -> None:
+    weight = kind.pack(torch.zeros(64, 64), CPU)
+    with torch.inference_mode():
+        assert weight(draw(3, 64)).abs().max() < 1e-30
+
+
+def test_a_table_gives_the_rows_that_multiplying_would() -> None:
+    weight = Int8.pack(draw(9, 64), CPU)
+    table = Embedding(9, 64)
+    table.packed = weight
+    rows = table.rows(torch.tensor([3, 0, 3]), torch.float32)
+    assert torch.allclose(rows, (weight.codes.float() * weight.scales.float()[:, None])[[3, 0, 3]])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_adapter_stays_whole_beside_a_packed_weight(kind: type) -> None:
+    layer = Projection("q_proj", 64, 64, LoraConfig(rank=4, scale=0.5, targets=frozenset({"q_proj"})))
+    inputs = draw(40, 64)
+    assert set(packers(nn.ModuleDict({"language_model": layer}), "int4")) == {"language_model.weight"}
+    with torch.inference_mode():
+        whole = layer(inputs, True) - layer(inputs, False)
+        layer.packed = kind.pack(layer.weight, CPU)
+        beside = layer(inputs, True) - layer(inputs, False)
+    assert (beside - whole).norm() <= 1e-5 * whole.norm()
+
+
+@pytest.mark.parametrize("bits", ["int8", "int4"])
+@pytest.mark.parametrize("variant", [TIED, UNTIED], ids=str)
+def test_a_checkpoint_is_loaded_packed(tmp_path: Path, variant: object, bits: str) -> None:
+    save(variant, tmp_path)
+    network = GraniteSpeech.load(tmp_path, quantize=bits)
+    assert network.dtype == torch.bfloat16
+    head, table = network.language_model.lm_head.packed, network.language_model.model.embed_tokens.packed
+    assert isinstance(table, Int8)
+    if variant is TIED:
+        assert torch.equal(head.codes, table.codes)
+    linear = [each for each in network.modules() if isinstance(each, Linear)]
+    assert all(each.packed is not None and each.weight is None for each in linear)
+    assert network.transcribe(speech(16_000), max_tokens=4) is not None
+
+
+def test_a_tied_head_and_its_table_are_the_same_memory(tmp_path: Path) -> None:
+    save(TIED, tmp_path)
+    network = GraniteSpeech.load(tmp_path, quantize="int8")
+    assert network.language_model.lm_head.packed is network.language_model.model.embed_tokens.packed
+
+
+def test_packed_nano_hears_what_it_heard() -> None:
+    samples = speech(48_000)
+    whole, light = GraniteSpeech.load("nano", dtype=torch.bfloat16), GraniteSpeech.load("nano", quantize="int8")
+    sizes = [sum(each.nbytes for each in {*one.parameters(), *one.buffers()}) for one in (whole, light)]
+    assert sizes[1] < 0.55 * sizes[0]
+    features = whole.features(samples)
+    one, other = (network.encode([Span(features)])[0].embeddings.float() for network in (whole, light))
+    assert (one - other).norm() < 0.1 * one.norm()

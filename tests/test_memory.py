@@ -27,7 +27,7 @@ from tests.shapes import ADAPTER, shape
 
 GB = 10**9
 LAYERS = 4  # of 1024 wide: 160 million parameters with the rest, 320 MB in bfloat16
-ROUNDING = 48 << 20  # bytes: little beside a real model
+ROUNDING = 96 << 20  # bytes: together with the packed weights still less than the whole ones
 CPU = torch.device("cpu")
 
 # Runs alone, because the peak of a process is that of all it ever did. Every weight is read: mapped ones count too.
@@ -83,7 +83,7 @@ def test_loading_takes_a_tenth_more_than_the_weights_at_most(large: Path, dtype:
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     weights, peak = map(int, result.stdout.split())
     assert least * GB < weights < 1.3 * least * GB
-    # where weights are packed, a piece of a file and what a few of its rows are rounded in stand beside them
+    # where weights are packed, pieces of a file and of rows that are rounded stand beside them, and leave holes
     assert peak <= 1.1 * weights + (0 if bits == "none" else ROUNDING)
 
 

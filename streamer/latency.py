@@ -18,6 +18,6 @@ class Latency:
 BALANCED = "balanced"
 LATENCIES = {
     "low": Latency(300, Policy(margin_frames=10, last_margin_frames=30, patience=2)),
-    BALANCED: Latency(300, Policy()),
+    BALANCED: Latency(300, Policy(show_updates=2, show_margin_frames=10, patience=2)),
     "accurate": Latency(600, Policy(margin_frames=40, last_margin_frames=60, patience=2)),
 }

@@ -103,6 +103,21 @@ async def captured(browser: Browser) -> bytes:
     return np.array(await browser.js("window.captured"), "<i2").tobytes()
 
 
+async def keep_tracks(browser: Browser) -> None:
+    """From now on the page keeps what it was given to listen to."""
+    await browser.js(
+        "(() => {"
+        "  const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);"
+        "  window.tracks = [];"
+        "  navigator.mediaDevices.getUserMedia = async (wanted) => {"
+        "    const media = await ask(wanted);"
+        "    tracks.push(media.getTracks()[0]);"
+        "    return media;"
+        "  };"
+        "})()"
+    )
+
+
 @asynccontextmanager
 async def opened(browser: Browser, here: Running, path: str = "/") -> AsyncIterator[None]:
     """The page, as somebody sees it who was never there."""
@@ -261,6 +276,68 @@ async def test_what_hinders_is_said(browser):
         await here.listener.wait_closed()
         await browser.click("#start")
         await browser.status("cannot be reached")
+
+
+async def test_a_microphone_that_vanishes_is_waited_for_and_no_word_is_lost(browser):
+    browser.hears(tone(60), RATE)
+    async with running(worker=Keeper()) as here, opened(browser, here):
+        await keep_tracks(browser)
+        await start(browser)
+        await listen(browser, 1)
+        # this browser's microphone cannot be pulled out: the page is told so, as it would be
+        await browser.js("void (navigator.mediaDevices.enumerateDevices = async () => [])")
+        await browser.js("void tracks[0].dispatchEvent(new Event('ended'))")
+        await browser.status("The microphone is gone. Plug it in again, or choose another one.")
+        await until(
+            lambda: not here.worker.heard()[-SECOND:].any()
+        )  # silence stands for it: times stay those of the clock
+        said = here.worker.said()
+        assert (await browser.paragraphs())[: len(said)] == said
+        assert await browser.js("tracks.map(track => track.readyState)") == ["ended"]
+        await browser.js("delete navigator.mediaDevices.enumerateDevices")
+        await browser.status("Listening.")
+        await until(lambda: here.worker.heard()[-SECOND:].any())
+        assert await browser.js("tracks.map(track => track.readyState)") == ["ended", "live"]
+        await stop(browser)
+        assert len(here.worker.feeds) == 1, "one stream, whatever happened to the microphone"
+        assert await browser.paragraphs() == here.worker.said()
+
+
+async def test_another_microphone_can_be_chosen_while_it_listens(browser):
+    browser.hears(tone(60), RATE)
+    async with running(worker=Keeper()) as here, opened(browser, here):
+        await keep_tracks(browser)
+        await start(browser)
+        await browser.until("document.querySelectorAll('#microphone option').length > 2")
+        await listen(browser, 1)
+        await browser.js(
+            "(() => { const select = document.getElementById('microphone');"
+            "  select.selectedIndex = 2; select.dispatchEvent(new Event('change')); })()"
+        )
+        before = len(here.worker.said())
+        await browser.status("Listening.")
+        await listen(browser, before + 2)
+        await stop(browser)
+        assert len(here.worker.feeds) == 1
+        assert await browser.paragraphs() == here.worker.said()
+        chosen = await browser.js("document.getElementById('microphone').value")
+        assert await browser.js("tracks.map(track => track.getSettings().deviceId)") == ["default", chosen]
+
+
+async def test_a_permission_that_is_taken_back_ends_it_and_says_so(browser):
+    browser.hears(tone(60), RATE)
+    async with running(worker=Keeper()) as here, opened(browser, here):
+        await start(browser)
+        await listen(browser, 1)
+        await browser.permit("denied")
+        try:
+            await browser.status("not allowed to use the microphone")
+            await browser.until("!document.getElementById('start').disabled")
+            assert await browser.paragraphs() == here.worker.said()
+        finally:
+            await browser.permit("granted")
+        await start(browser)
+        await stop(browser)
 
 
 async def test_words_that_stood_committed_stay_when_the_stream_is_lost(browser):

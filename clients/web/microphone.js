@@ -6,14 +6,15 @@ const UNTOUCHED = { echoCancellation: false, noiseSuppression: false, autoGainCo
 // It plays nothing, yet some browsers open a device for it. Work is done every 50 ms: ten times less waking up.
 const QUIET = { sinkId: { type: "none" }, latencyHint: PIECE_SECONDS };
 
+const LOOK_MS = 1000; // between two looks for a device that is gone: not all browsers tell when it is back
+
 export class Microphone {
   // Asks the user. Throws what `explain` explains.
   static async open(deviceId) {
     if (!navigator.mediaDevices) throw new DOMException("", "SecurityError");
-    const device = deviceId ? { deviceId: { exact: deviceId } } : {};
-    const media = await navigator.mediaDevices.getUserMedia({ audio: { ...UNTOUCHED, ...device } });
+    const media = await ask(deviceId);
     const context = new AudioContext(QUIET);
-    const microphone = new Microphone(media, context);
+    const microphone = new Microphone(deviceId, media, context);
     try {
       await context.audioWorklet.addModule("/web/worklet.js");
       await context.resume();
@@ -24,12 +25,15 @@ export class Microphone {
     return microphone;
   }
 
-  constructor(media, context) {
-    Object.assign(this, { media, context, muted: false, sampleRate: context.sampleRate });
+  constructor(deviceId, media, context) {
+    const { sampleRate } = context;
+    Object.assign(this, { deviceId, media, context, sampleRate, muted: false, gone: false, closed: false });
   }
 
-  // `onPiece` gets samples and their level; `onEnd` is called when the device is gone.
-  listen(onPiece, onEnd) {
+  // `onPiece` gets samples and their level, silence while the device is gone: so times stay those of the clock.
+  // `onChange` is called when it is gone, when it is back, and with an error if it may not be used any more.
+  listen(onPiece, onChange) {
+    this.onChange = onChange;
     this.node = new AudioWorkletNode(this.context, "pieces", {
       numberOfOutputs: 0,
       channelCount: 1,
@@ -40,18 +44,79 @@ export class Microphone {
       if (this.muted) samples.fill(0); // time goes on, so that captions keep their places
       onPiece(samples, this.muted ? 0 : level);
     };
-    this.media.getAudioTracks()[0].onended = onEnd;
-    this.context.createMediaStreamSource(this.media).connect(this.node);
+    this.take(this.media);
+  }
+
+  // Listens to another device from now on; "" is the default one.
+  async use(deviceId) {
+    this.deviceId = deviceId;
+    if (!this.gone) this.lose();
+    await this.look();
   }
 
   close() {
+    this.closed = true;
+    this.release();
+    clearInterval(this.looking);
     if (this.node) this.node.port.onmessage = null;
+    this.context.close();
+  }
+
+  take(media) {
+    this.media = media;
+    this.source = this.context.createMediaStreamSource(media);
+    this.source.connect(this.node);
+    media.getAudioTracks()[0].onended = () => this.lose();
+  }
+
+  release() {
+    this.source?.disconnect();
     for (const track of this.media.getTracks()) {
       track.onended = null;
       track.stop();
     }
-    this.context.close();
   }
+
+  lose() {
+    this.release();
+    this.gone = true;
+    this.looking = setInterval(() => this.look(), LOOK_MS);
+    this.onChange();
+  }
+
+  // Takes the device up again if it is there. One look at a time: the browser may be asking the user.
+  async look() {
+    if (this.asking) return;
+    this.asking = true;
+    const deviceId = this.deviceId;
+    const media = await askAgain(deviceId).catch((error) => this.refuse(error));
+    this.asking = false;
+    if (!media) return;
+    if (this.closed || deviceId !== this.deviceId) return media.getTracks()[0].stop();
+    clearInterval(this.looking);
+    this.gone = false;
+    this.take(media);
+    this.onChange();
+  }
+
+  refuse(error) {
+    if (error.name !== "NotAllowedError" || this.closed) return; // the next look may find it
+    clearInterval(this.looking);
+    this.onChange(error);
+  }
+}
+
+function ask(deviceId) {
+  const device = deviceId ? { deviceId: { exact: deviceId } } : {};
+  return navigator.mediaDevices.getUserMedia({ audio: { ...UNTOUCHED, ...device } });
+}
+
+// Only if there is something to be had: the browser might ask the user each time.
+async function askAgain(deviceId) {
+  const devices = (await navigator.mediaDevices.enumerateDevices()).filter(({ kind }) => kind === "audioinput");
+  // without a permission they have no names
+  const there = devices.some((device) => !deviceId || !device.deviceId || device.deviceId === deviceId);
+  return there ? ask(deviceId) : null;
 }
 
 export async function microphones() {

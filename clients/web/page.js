@@ -10,6 +10,7 @@ import * as subtitles from "./subtitles.js";
 const $ = (id) => document.getElementById(id);
 const captions = $("captions");
 const METER_SECONDS = 0.25; // between two changes: each is a new picture, and those cost more than all the captions
+const GONE = " (gone)"; // behind the name of a microphone
 const NEAR_THE_END = 80; // pixels: whoever has scrolled up further is reading, and is left alone
 
 let transcript = new Transcript(loadFinals());
@@ -29,6 +30,8 @@ $("controls").addEventListener("submit", (event) => {
   if (microphone) stop();
   else start();
 });
+
+$("microphone").addEventListener("change", () => microphone?.use($("microphone").value));
 
 $("mute").addEventListener("click", () => {
   microphone.muted = !microphone.muted;
@@ -93,7 +96,7 @@ async function start() {
     $("start").disabled = false;
   }
   connection = connect();
-  microphone.listen(heard, () => stop("The microphone is gone."));
+  microphone.listen(heard, (error) => (error ? stop(explain(error)) : listening()));
   $("start").textContent = "Stop";
   $("mute").disabled = false;
   offer();
@@ -158,7 +161,8 @@ function showElapsed() {
 
 function listening() {
   $("mute").ariaPressed = String(Boolean(microphone?.muted));
-  if (microphone) say(microphone.muted ? "Muted." : "Listening.", "live");
+  if (microphone?.gone) say("The microphone is gone. Plug it in again, or choose another one.", "wrong");
+  else if (microphone) say(microphone.muted ? "Muted." : "Listening.", "live");
   else say(farewell || "Writing the last words…", farewell && "wrong");
 }
 
@@ -227,10 +231,15 @@ function save(kind) {
 }
 
 async function listMicrophones() {
-  const chosen = $("microphone").value;
+  const [chosen] = $("microphone").selectedOptions;
   const options = (await microphones()).map((device) => new Option(device.label || "microphone", device.deviceId));
+  let there = options.some((option) => option.value === chosen.value);
+  if (microphone && !there && chosen.value) { // it is waited for
+    options.push(new Option(chosen.text.replace(GONE, "") + GONE, chosen.value));
+    there = true;
+  }
   $("microphone").replaceChildren(new Option("default", ""), ...options);
-  $("microphone").value = options.some((option) => option.value === chosen) ? chosen : "";
+  $("microphone").value = there ? chosen.value : "";
 }
 
 for (const { text } of transcript.finals) {

@@ -1,5 +1,7 @@
 // Runs on the audio thread: gathers what comes 128 samples at a time into pieces of 16-bit samples.
 
+const SILENCE = new Float32Array(128);
+
 class Pieces extends AudioWorkletProcessor {
   constructor({ processorOptions: { size } }) {
     super();
@@ -14,7 +16,7 @@ class Pieces extends AudioWorkletProcessor {
   }
 
   process([[input]]) {
-    for (const value of input ?? []) { // none: the device gives nothing at the moment
+    for (const value of input ?? SILENCE) { // the device is gone, and is waited for
       this.samples[this.filled++] = Math.round(Math.max(-1, Math.min(1, value)) * 32767);
       this.power += value * value;
       if (this.filled === this.size) this.hand();

@@ -1,8 +1,8 @@
 """Weights in eight or four bits, and products with them: what is read from memory at each token is a half or a quarter.
 
 Weights are rounded, what they are multiplied with hardly is. For a few rows, as in decoding, there are kernels on a CPU
-that read the packed weights themselves, and rows in bfloat16. For many rows the arithmetic takes longer than the reading,
-so the weights are unpacked for one product, in the type of the rows, and forgotten again.
+that read the packed weights themselves, and rows in bfloat16. For many rows the arithmetic takes longer than the
+reading, so the weights are unpacked for one product, in the type of the rows, and forgotten again.
 """
 
 from __future__ import annotations

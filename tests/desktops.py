@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -117,9 +117,9 @@ class Desktop:
         return subprocess.run(line, env=self.environment, cwd=ROOT, capture_output=True, text=True, timeout=60)
 
     @contextmanager
-    def overlay(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    def overlay(self, *arguments: str, command: Sequence[str] = COMMAND) -> Iterator[subprocess.Popen[str]]:
         """Runs it meanwhile, from the moment on that its window is there."""
-        line, pipe = [*COMMAND, "overlay", *arguments], subprocess.PIPE
+        line, pipe = [*command, "overlay", *arguments], subprocess.PIPE
         with subprocess.Popen(line, env=self.environment, cwd=ROOT, stdout=pipe, stderr=pipe, text=True) as process:
             try:
                 wait_until(lambda: bool(self.window()) or process.poll() is not None, "the overlay's window")

@@ -26,6 +26,7 @@ NAMES = (
     "capacity",
     "sockets",
     "browser",
+    "desktop",
     "microphone",
 )
 

@@ -9,7 +9,6 @@ talk, drawing in software, without a graphics card.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import Counter
 from typing import Any
 
@@ -17,15 +16,13 @@ import numpy as np
 import psutil
 
 from clients.connection import connect
-from streamer.events import Done, Event, Partial
-from tests.benchmarks.common import SAMPLE_RATE, Settings, recordings
+from tests.benchmarks.common import Settings, recordings
 from tests.benchmarks.daemon import daemon
+from tests.benchmarks.echo import CLICKS, LOUD, Echo, clicks, differences
 from tests.benchmarks.report import save, table
 from tests.browsers import RATE, Browser, browsing, lacking
-from tests.servers import FakeWorker, running
+from tests.servers import running
 
-CLICKS = 60
-LOUD = 0.2  # amplitude that only a click has
 CPU_SECONDS = 25.0  # of captions over which it is measured
 PROBE = """
 (() => {
@@ -56,45 +53,6 @@ PROBE = """
 """
 
 
-class Echo(FakeWorker):
-    """Answers each click at once."""
-
-    def open(self, options: Any, take: Any) -> Any:
-        return EchoFeed(self, options, take)
-
-
-class EchoFeed:
-    """One stream of it."""
-
-    def __init__(self, worker: Echo, _: Any, take: Any) -> None:
-        self.worker, self.take = worker, take
-        self.heard, self.last, self.count = 0, -SAMPLE_RATE, 0
-
-    def push(self, samples: np.ndarray) -> None:
-        """Says how many clicks there were when there is one more."""
-        loud = np.flatnonzero(np.abs(samples) > LOUD)
-        if len(loud):
-            if self.heard + loud[0] - self.last > 0.15 * SAMPLE_RATE:
-                self.count += 1
-                self.tell(Partial(0, 0.0, 1.0, "", f"{self.count}"))
-            self.last = self.heard + loud[-1]
-        self.heard += len(samples)
-
-    def tell(self, event: Event) -> None:
-        """Hands it on when the loop runs next, as a thread's events are."""
-        asyncio.get_running_loop().call_soon(self.take, [event])
-
-    def end(self) -> None:
-        """The last event."""
-        self.tell(Done(self.heard / SAMPLE_RATE))
-
-    def drop(self) -> None:
-        """There is nothing to forget."""
-
-    async def room(self) -> None:
-        """There always is some."""
-
-
 def run(settings: Settings) -> None:
     """Measures both pages."""
     if lack := lacking():
@@ -121,14 +79,6 @@ async def measure(settings: Settings) -> dict[str, Any]:
         for name, each in delays.items()
     }
     return {"delay_ms": summary, "cpu": cpu}
-
-
-def clicks(seed: int) -> np.ndarray:
-    """Short tones at odd times, `[T]` at the microphone's rate."""
-    chance = random.Random(seed)
-    tone = (0.6 * np.sin(2 * np.pi * 1000 * np.arange(RATE // 50) / RATE)).astype(np.float32)
-    silences = [np.zeros(int(RATE * chance.uniform(0.25, 0.45)), np.float32) for _ in range(CLICKS)]
-    return np.concatenate([np.zeros(RATE, np.float32), *(part for silence in silences for part in (silence, tone))])
 
 
 async def delays_of_page(browser: Browser) -> list[float]:
@@ -161,12 +111,6 @@ async def delays_of_overlay(browser: Browser) -> list[float]:
             async with overlay():
                 await browser.until("shown.length >= args[0]", CLICKS)
                 return differences(heard, await browser.js("shown"))
-
-
-def differences(heard: list[float], shown: list[float]) -> list[float]:
-    """Of each click: captions are painted in order, one a click."""
-    assert len(heard) == len(shown) == CLICKS, (len(heard), len(shown))
-    return [painted - click for click, painted in zip(heard, shown, strict=True)]
 
 
 async def cpu_of_page(browser: Browser, address: str) -> dict[str, float]:

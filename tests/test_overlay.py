@@ -129,6 +129,15 @@ def test_what_is_wrong_is_seen_for_as_long_as_it_lasts() -> None:
     assert it.shown(1e6) == Shown()
 
 
+def test_what_is_wrong_takes_the_place_of_words_that_were_read_even_of_those_that_would_stay() -> None:
+    it = board(hide_seconds=0)
+    it.say("Desk is gone; waiting for it", 0.0)
+    it.trouble("waiting for Desk")
+    it.take(Final(0, 0.0, 1.0, "Hello."), 1.0)
+    assert texts(it.shown(4.9)) == ["Hello."]
+    assert it.shown(5.0).notice == "waiting for Desk"
+
+
 def test_another_font_divides_anew_what_is_seen() -> None:
     it = board()
     it.take(Final(0, 0.0, 1.0, "one two three four"), 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from clients.overlay.roll import Measure, Roll, Row
@@ -17,6 +18,7 @@ class Shown:
 
 
 NOTHING = Shown()
+READ_SECONDS = 4.0  # what was said last stays when something is wrong; then it is seen what is
 
 
 class Board:
@@ -28,7 +30,7 @@ class Board:
         self._roll = Roll(len, 1, 1)  # until `lay_out`
         self._rows: list[Row] = []
         self._message = ""  # what happened: until something is said, or for as long as captions stay
-        self._trouble = ""  # what is wrong: seen while there is nothing else, for as long as it lasts
+        self._trouble = ""  # what is wrong: seen once the last words were read, for as long as it lasts
         self._changed_at = 0.0
         self._open = ("", "")  # the committed text and the draft of the open segment
 
@@ -75,9 +77,10 @@ class Board:
 
     def hides_in(self, now: float) -> float | None:
         """Seconds until captions and messages go; None: they do not."""
-        if not (self._rows or self._message) or not self._hide_seconds:
+        stay_seconds = min(self._hide_seconds or math.inf, READ_SECONDS if self._trouble else math.inf)
+        if not (self._rows or self._message) or stay_seconds == math.inf:
             return None
-        return max(0.0, self._changed_at + self._hide_seconds - now)
+        return max(0.0, self._changed_at + stay_seconds - now)
 
     def _put(self, rows: list[Row], said: bool, now: float) -> None:
         if said:

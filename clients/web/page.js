@@ -10,7 +10,7 @@ import * as subtitles from "./subtitles.js";
 const $ = (id) => document.getElementById(id);
 const captions = $("captions");
 const METER_SECONDS = 0.25; // between two changes: each is a new picture, and those cost more than all the captions
-const GONE = " (gone)"; // behind the name of a microphone
+const GONE = "gone: "; // before the name of a microphone
 const NEAR_THE_END = 80; // pixels: whoever has scrolled up further is reading, and is left alone
 
 let transcript = new Transcript(loadFinals());
@@ -235,7 +235,7 @@ async function listMicrophones() {
   const options = (await microphones()).map((device) => new Option(device.label || "microphone", device.deviceId));
   let there = options.some((option) => option.value === chosen.value);
   if (microphone && !there && chosen.value) { // it is waited for
-    options.push(new Option(chosen.text.replace(GONE, "") + GONE, chosen.value));
+    options.push(new Option(GONE + chosen.text.replace(GONE, ""), chosen.value));
     there = true;
   }
   $("microphone").replaceChildren(new Option("default", ""), ...options);

@@ -28,8 +28,9 @@ class Status:
 
 def line(status: Status, width: int) -> str:
     """The status in at most so many cells: what does not fit is left out, the most dispensable first."""
-    first = status.notice or meter(status.level_db)
-    parts = [first, clock(status.seconds), _printable(status.source), *([KEYS] if status.keys else [])]
+    first, source = _printable(status.notice) or meter(status.level_db), _printable(status.source)
+    named = source in first  # what is waited for, for example
+    parts = [first, clock(status.seconds), *([] if named else [source]), *([KEYS] if status.keys else [])]
     while len(parts) > 1 and cell_len("   ".join(parts)) > width:
         parts.pop()
     if cell_len(parts[0]) > width:

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from tests.servers import WAIT_SECONDS, until
+from tests.servers import until
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 RATE = 48_000  # of the fake microphone: no resampling on its way
+PATIENCE_SECONDS = 60  # for anything on a page: a browser has many processes, and a busy machine few cores
 STATUS = "document.getElementById('status').textContent"
 LEAD_SECONDS = 0.3  # of silence before the words
 FLAGS = (
@@ -62,7 +63,7 @@ class Browser:
         assert error is None, error
         return value
 
-    async def until(self, script: str, *arguments: Any, seconds: float = WAIT_SECONDS) -> Any:
+    async def until(self, script: str, *arguments: Any, seconds: float = PATIENCE_SECONDS) -> Any:
         """Waits until an expression gives something true."""
         async with asyncio.timeout(seconds):
             while not (value := await self.js(script, *arguments)):  # noqa: ASYNC110 - a page announces nothing
@@ -82,6 +83,10 @@ class Browser:
             await self.until(f"{STATUS}.includes(args[0])", text)
         except TimeoutError:
             raise AssertionError(f"{await self.js(STATUS)!r} instead of {text!r}") from None
+
+    async def complaints(self) -> list[str]:
+        """What stood on the console since this was last asked, whatever page it was."""
+        return [entry["message"] for entry in await self.do(self.driver.get_log, "browser")]
 
     async def paragraphs(self) -> list[str]:
         """What stands on the page, drafts included."""

@@ -108,13 +108,13 @@ class Desktop:
     def do(self, *command: str) -> str:
         """What a command says that succeeds."""
         return subprocess.run(
-            command, env=self.environment, check=True, capture_output=True, text=True, timeout=20
+            command, env=self.environment, check=True, capture_output=True, text=True, timeout=60
         ).stdout
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Runs `granite-stream overlay` to its end."""
         line = [*COMMAND, "overlay", *arguments]
-        return subprocess.run(line, env=self.environment, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        return subprocess.run(line, env=self.environment, cwd=ROOT, capture_output=True, text=True, timeout=120)
 
     @contextmanager
     def overlay(self, *arguments: str, command: Sequence[str] = COMMAND) -> Iterator[subprocess.Popen[str]]:
@@ -128,7 +128,7 @@ class Desktop:
             finally:
                 process.send_signal(signal.SIGTERM)
                 try:
-                    process.wait(10)
+                    process.wait(60)
                 finally:
                     process.kill()
 

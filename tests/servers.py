@@ -192,10 +192,10 @@ class ClientLine(ClientConnection):
 
 
 @asynccontextmanager
-async def dialing(url: str, **how: Any) -> AsyncIterator[ClientConnection]:
-    """A client that knows nothing but the protocol."""
+async def dialing(url: str, seconds: float = WAIT_SECONDS, **how: Any) -> AsyncIterator[ClientConnection]:
+    """A client that knows nothing but the protocol, for so long at most."""
     how = {"compression": None, "close_timeout": 1, "create_connection": ClientLine, **how}
-    async with asyncio.timeout(WAIT_SECONDS), connect(url, **how) as socket:
+    async with asyncio.timeout(seconds), connect(url, **how) as socket:
         yield socket
 
 

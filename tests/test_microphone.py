@@ -95,6 +95,7 @@ def test_it_is_as_loud_as_it_was(heard: Heard) -> None:
 
 
 def test_a_device_that_vanishes_is_taken_up_again(room: Room) -> None:
+    before = time.monotonic()
     with listening(room, "--events") as listener:
         began = time.monotonic()
         room.play(CLOCKS)
@@ -108,8 +109,10 @@ def test_a_device_that_vanishes_is_taken_up_again(room: Room) -> None:
         wait_until(lambda: len(listener.finals()) > before, "a final of the second recording")
         seconds = time.monotonic() - began
         assert listener.ends() == 0
-    assert listener.events[-1]["audio_seconds"] == pytest.approx(seconds, abs=2.5), "silence stands for what is missing"
-    assert len(listener.err) == 2
+        most_seconds = time.monotonic() - before
+    # a room where nothing plays keeps its first sound for up to two seconds
+    assert seconds - 2.5 < listener.events[-1]["audio_seconds"] < most_seconds, "silence stands for what is missing"
+    assert len([line for line in listener.err if "sound were lost" not in line]) == 2
 
 
 def test_a_pipe_gets_finals_only(room: Room) -> None:
@@ -186,7 +189,7 @@ def test_in_a_real_terminal_captions_grow_above_the_status_line(room: Room, pane
 
 def command(room: Room, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, *arguments], env=room.environment, cwd=ROOT, capture_output=True, text=True, timeout=60
+        [*COMMAND, *arguments], env=room.environment, cwd=ROOT, capture_output=True, text=True, timeout=120
     )
 
 
@@ -219,7 +222,7 @@ def test_without_any_sound_system_it_says_what_to_do(room: Room, tmp_path: Path)
     nowhere = {**room.environment, "HOME": str(tmp_path), "PULSE_RUNTIME_PATH": str(tmp_path), "PULSE_SERVER": "none"}
     for arguments in (["--mic"], ["devices"]):
         result = subprocess.run(
-            [*COMMAND, *arguments], env=nowhere, cwd=ROOT, capture_output=True, text=True, timeout=60
+            [*COMMAND, *arguments], env=nowhere, cwd=ROOT, capture_output=True, text=True, timeout=120
         )
         assert result.returncode == 1
         assert result.stderr.count("\n") == 1, result.stderr

@@ -34,7 +34,7 @@ def hear(room: Room, url: str, saved: Path) -> list[dict[str, object]]:
             wait_until(lambda: room.is_heard() or process.poll() is not None, "the command listens")
             room.play(CLOCKS)
             process.terminate()
-            out, _ = process.communicate(timeout=60)
+            out, _ = process.communicate(timeout=120)
         finally:
             process.kill()
     assert process.returncode == 0
@@ -56,7 +56,7 @@ async def test_a_wrong_token_ends_it_with_one_line(there: Service) -> None:
     with sound_server() as room:
         line = [*COMMAND, "connect", there.url, "--mic", "--device", "room.monitor"]
         run = await asyncio.to_thread(
-            subprocess.run, line, env=room.environment, cwd=ROOT, capture_output=True, text=True, timeout=60
+            subprocess.run, line, env=room.environment, cwd=ROOT, capture_output=True, text=True, timeout=120
         )
     assert (run.returncode, run.stdout, run.stderr.count("\n")) == (1, "", 1)
     assert "wants a token that it knows" in run.stderr

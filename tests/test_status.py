@@ -25,6 +25,10 @@ def test_a_notice_takes_the_place_of_the_meter() -> None:
     assert plain(line(Status("USB Microphone", notice="muted"), 80)) == "muted   0:00   USB Microphone"
 
 
+def test_a_device_that_is_waited_for_is_named_once() -> None:
+    assert plain(line(Status("Desk", notice="waiting for Desk"), 80)) == "waiting for Desk   0:00"
+
+
 def test_in_a_narrow_window_the_most_important_stays() -> None:
     status = Status("USB Microphone", keys=True)
     assert plain(line(status, 40)) == f"{meter(-math.inf)}   0:00   USB Microphone"
@@ -40,6 +44,7 @@ def test_it_never_is_wider_than_the_window(source: str, notice: str, width: int)
 
 def test_a_device_name_cannot_command_the_terminal() -> None:
     assert "\x1b[31m" not in line(Status("Mic \x1b[31m"), 80)
+    assert "\x1b[31m" not in line(Status("Desk", notice="waiting for Mic \x1b[31m"), 80)
 
 
 @pytest.mark.parametrize(

@@ -209,7 +209,7 @@ finally:
 
 
 def wait_until(condition: Callable[[], bool], look: Callable[[], str]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, f"this does not change any more:\n{look()}"
         time.sleep(0.02)

@@ -22,9 +22,8 @@ SMALL = (  # what says which weights there are, and what prompts are made of; al
     *("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "preprocessor_config.json"),
     *(INDEX, ADAPTER_CONFIG),
 )
-FOUR_BITS = re.compile(
-    r"language_model\..*_proj\.weight$|lm_head\.weight$"
-)  # names of what `int4` packs into four bits
+# names of what `int4` packs into four bits, as `model.linear.packers` does once there are layers to ask
+FOUR_BITS = re.compile(r"language_model\..*_proj\.weight$|lm_head\.weight$")
 
 
 def weight_names(directory: Path) -> list[str]:

@@ -33,7 +33,7 @@ class Serving:
     tls: ssl.SSLContext | None
     drain_seconds: float
     log_json: bool
-    model: Namespace  # model, device, dtype, threads
+    model: Namespace  # what `add_model_options` and `add_compute` ask
 
 
 def parse(arguments: Sequence[str], complain: Callable[[str], None]) -> Serving:

@@ -73,9 +73,8 @@ class Room:
         """Whether somebody listens here. (The first sound of a room where nothing plays takes up to two seconds.)"""
         sources = [line.split("\t") for line in self.pactl("list", "short", "sources").splitlines()]
         here = [f"Source: {number}\n" for number, name, *_ in sources if name == "room.monitor"]
-        listeners = self.pactl("list", "source-outputs").split(
-            "Source Output #"
-        )  # a server moves those of a lost source
+        # all of them, since a server moves those of a lost source to another one
+        listeners = self.pactl("list", "source-outputs").split("Source Output #")
         return any("Corked: no" in each and place in each for each in listeners for place in here)
 
     def play(self, path: Path) -> None:

@@ -288,9 +288,8 @@ async def test_a_microphone_that_vanishes_is_waited_for_and_no_word_is_lost(brow
         await browser.js("void (navigator.mediaDevices.enumerateDevices = async () => [])")
         await browser.js("void tracks[0].dispatchEvent(new Event('ended'))")
         await browser.status("The microphone is gone. Plug it in again, or choose another one.")
-        await until(
-            lambda: not here.worker.heard()[-SECOND:].any()
-        )  # silence stands for it: times stay those of the clock
+        # silence stands for it: times stay those of the clock
+        await until(lambda: not here.worker.heard()[-SECOND:].any())
         said = here.worker.said()
         assert (await browser.paragraphs())[: len(said)] == said
         assert await browser.js("tracks.map(track => track.readyState)") == ["ended"]

@@ -40,7 +40,7 @@ export class Connection extends EventTarget {
   send(samples) {
     if (this.stopping || this.ended) return;
     this.kept.put(samples);
-    if (this.ready && this.socket.readyState === WebSocket.OPEN) this.socket.send(samples);
+    if (this.ready) this.write(samples);
     if (this.kept.end - this.kept.from > MOST_KEPT_SECONDS * this.rate) this.giveUpOldest();
   }
 
@@ -80,7 +80,7 @@ export class Connection extends EventTarget {
     this.session = session;
     this.failures = 0;
     this.acknowledged(audio_seconds);
-    for (const piece of this.kept.since(this.taken)) this.socket.send(piece);
+    for (const piece of this.kept.since(this.taken)) this.write(piece);
     this.ready = true;
     if (this.stopping) this.sendStop();
     this.tell("open");
@@ -190,7 +190,12 @@ export class Connection extends EventTarget {
   }
 
   sendStop() {
-    this.socket.send(JSON.stringify({ type: "stop" }));
+    this.write(JSON.stringify({ type: "stop" }));
+  }
+
+  // Nothing into a connection that is closing: it would be lost there, and the next one is told everything again.
+  write(data) {
+    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(data);
   }
 
   place(seconds) {

@@ -23,6 +23,7 @@ SHARES = {"espeak": 0.16, "flite": 0.13, "festival": 0.03, "pico": 0.24, "kokoro
 HOURS_FOR_FULL_SHARE = 1.0
 MAX_SECONDS = 30.0  # of an item: what one segment may be
 SHORT_SECONDS = 3.0  # of the first lessons
+STRENGTHS = (0.1, 0.1, 0.4, 1.0)  # of distortion; half of what is heard is nearly clean, as most of what users play is
 NOTHING = 0.015  # share of items that hold no speech
 EDGE = 640  # samples that must be heard after a word's last character: 40 ms
 
@@ -108,8 +109,9 @@ class Lessons:
             samples = torch.cat([_silence(rng, 0.3), samples, _silence(rng, 0.3)])
             return Item(self._ear.features(samples, Distortion.draw(rng, strength=0.2, masks=0)), clip.text)
         reached = min(1.0, (step - self.easy_steps) / max(1, self.ramp_steps))
-        strength = rng.choice([0.3, 0.7, 1.0]) * (0.2 + 0.8 * reached)
-        distortion = Distortion.draw(rng, strength, masks=rng.choice([0, 1, 2]) if rng.random() < reached else 0)
+        strength = rng.choice(STRENGTHS) * (0.2 + 0.8 * reached)
+        masks = round(2 * strength) if rng.random() < reached else 0
+        distortion = Distortion.draw(rng, strength, rng.randint(0, masks))
         if rng.random() < NOTHING:
             distortion.noise_db = rng.uniform(0, 40) if rng.random() < 0.7 else None
             return Item(self._ear.features(torch.zeros(int(rng.uniform(0.5, 6) * SAMPLE_RATE)), distortion), "")

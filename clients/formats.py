@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Protocol
 
 from clients.subtitles import SubtitleWriter
@@ -68,7 +67,7 @@ class JsonWriter:
                 "start": final.start,
                 "end": final.end,
                 "text": final.text,
-                "words": [asdict(word) for word in final.words],
+                "words": [word.to_dict() for word in final.words],
             }
             for final in self._transcript.finals
         ]

@@ -133,8 +133,8 @@ def _too_long(words: Sequence[Word]) -> bool:
 
 
 def _break_cost(words: Sequence[Word], at: int) -> float:
-    """How bad it is to break before `words[at]`: 0 where the sentence or the final ends, 1 within a phrase."""
-    if at == len(words):
+    """How bad it is to break before `words[at]`: 0 where a sentence, a speaker or the final ends, 1 within a phrase."""
+    if at == len(words) or words[at].speaker != words[at - 1].speaker:
         return 0.0
     before = words[at - 1]
     pause_seconds = words[at].start - before.end
@@ -155,12 +155,14 @@ def _short_words(final: Final) -> list[Word]:
             Word(text, final.start + index * step, final.start + (index + 1) * step, 0.0)
             for index, text in enumerate(texts)
         ]
-    pieces = []
+    pieces, speaker = list[Word](), None
     for word in words:
-        text = " ".join(word.word.split())
+        turn = f"[Speaker {word.speaker}]: " if word.speaker not in (None, speaker) else ""
+        text, speaker = turn + " ".join(word.word.split()), word.speaker
         count = -(-len(text) // LINE_CHARACTERS)
         step = (word.end - word.start) / max(count, 1)
         for index in range(count):
             piece = text[index * LINE_CHARACTERS : (index + 1) * LINE_CHARACTERS]
-            pieces.append(Word(piece, word.start + index * step, word.start + (index + 1) * step, word.confidence))
+            start, end = word.start + index * step, word.start + (index + 1) * step
+            pieces.append(Word(piece, start, end, word.confidence, speaker))
     return pieces

@@ -21,6 +21,7 @@ class WrittenWord:
     tokens: int  # tokens of the hypothesis up to its end
     start: int  # frame
     end: int  # frame after its last
+    speaker: int | None = None  # where the model was asked who speaks
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ class Event:
 
     def to_dict(self) -> dict[str, Any]:
         """The event as plain values, its type first."""
-        return {"type": self.type, **asdict(self)}
+        return {"type": self.type, **asdict(self, dict_factory=_known)}
 
     def to_json(self) -> str:
         """One line of JSON."""
@@ -54,6 +54,11 @@ class Word:
     start: float
     end: float
     confidence: float  # 0 to 1
+    speaker: int | None = None  # from 1 on, within its segment; None: nobody asked
+
+    def to_dict(self) -> dict[str, Any]:
+        """The word as plain values."""
+        return asdict(self, dict_factory=_known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,11 @@ class Error(Event):
     type: ClassVar[str] = "error"
     code: str
     message: str
+
+
+def _known(values: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Without what is not known."""
+    return {name: value for name, value in values if value is not None}
 
 
 _KINDS: dict[str, type[Event]] = {kind.type: kind for kind in (SpeechStarted, Partial, Final, Finalized, Done, Error)}

@@ -13,6 +13,7 @@ from model.features import FRAME_SAMPLES, FRAME_SECONDS, SAMPLE_RATE
 from model.granite import Extension, Prediction
 from model.guards import token_limit
 from model.speech import GraniteSpeech, Heard, Span
+from model.tags import TaggedWord, said, shown
 from streamer.commit import Policy, Screen, WrittenWord, committable, showable, standing
 from streamer.events import Event, Final, Partial, SpeechStarted, Word
 from streamer.hearing import Hearing
@@ -156,8 +157,8 @@ class Segment:
     def _show(self) -> None:
         dictation, heard = self.dictation, self.hearing.heard
         committed, draft = self._text()
-        shown = showable(self.words, self._updates, dictation.committed, heard, self._policy)
-        visible = self._model.processor.decode(dictation.tokens[:shown]).strip()
+        visible_tokens = showable(self.words, self._updates, dictation.committed, heard, self._policy)
+        visible = self._written(dictation.tokens[:visible_tokens])
         self._screen.show(committed, visible, committed + draft, self._policy.patience)
         now = (committed, self._screen.text[len(committed) :])
         if now == self._shown:
@@ -167,37 +168,44 @@ class Segment:
 
     def _finish(self) -> None:
         committed, draft = self._text()
-        words, first = [], 0
+        words, first, values = [], 0, list[float]()
         for word in self.words:
-            values = self.dictation.log_probs[first : word.tokens]
+            # two words may stand in one piece of text, with nothing but a tag between them
+            values = self.dictation.log_probs[first : word.tokens] or values
             first = word.tokens
             confidence = round(math.exp(self._model.config.confidence_power * sum(values) / len(values)), 3)
-            words.append(Word(word.text, self._seconds(word.start), self._seconds(word.end), confidence))
+            start, end = self._seconds(word.start), self._seconds(word.end)
+            words.append(Word(word.text, start, end, confidence, word.speaker))
         end = round((self.start_samples + self.hearing.samples) / SAMPLE_RATE, 3)
         self._events.append(Final(self.index, self._seconds(0), end, committed + draft, tuple(words)))
         self.finished = True
 
     def _text(self) -> tuple[str, str]:
         """What is committed, and what stands behind it for now; together they are the text."""
-        decode, dictation = self._model.processor.decode, self.dictation
-        text = decode(dictation.tokens).strip()
-        committed = decode(dictation.tokens[: dictation.committed]).strip()
+        dictation = self.dictation
+        text, committed = self._written(dictation.tokens), self._written(dictation.tokens[: dictation.committed])
         assert text.startswith(committed), f"{committed!r} does not begin {text!r}"
         return committed, text[len(committed) :]
 
+    def _written(self, tokens: list[int]) -> str:
+        """The tokens as people should read them."""
+        text = self._model.processor.decode(tokens).strip()
+        return shown(text) if self._model.config.plus else text
+
     def _place_words(self) -> list[WrittenWord]:
         """The hypothesis' words among the frames. Committed words keep their places, the rest lies behind them."""
-        spelled = self._model.processor.words(self.dictation.tokens)
+        words = self._model.processor.words(self.dictation.tokens)
+        spelled = said(words) if self._model.config.plus else [(TaggedWord(text), tokens) for text, tokens in words]
         placed = [] if self.hearing.ended else [word for word in self.words if word.tokens <= self.dictation.committed]
         rest = spelled[len(placed) :]
         origin = placed[-1].end if placed else 0
         frames = self.hearing.log_probs[origin:]
-        spans = align([text for text, _ in rest], frames, self._model.alphabet)
+        spans = align([word.word for word, _ in rest], frames, self._model.alphabet)
         if spans is None:  # more characters than frames: nobody speaks that fast, so nothing of it is certain
             spans = [WordSpan(len(frames), len(frames))] * len(rest)
         return placed + [
-            WrittenWord(text, tokens, origin + span.start, origin + span.end)
-            for (text, tokens), span in zip(rest, spans, strict=True)
+            WrittenWord(word.word, tokens, origin + span.start, origin + span.end, word.speaker)
+            for (word, tokens), span in zip(rest, spans, strict=True)
         ]
 
     def _seconds(self, frames: int) -> float:

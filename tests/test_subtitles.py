@@ -83,6 +83,13 @@ def test_without_punctuation_pauses_divide() -> None:
     assert [" ".join(cue.lines) for cue in cues(Final(0, 0.0, 12.0, " ".join(parts), tuple(words)))] == parts
 
 
+def test_who_speaks_is_said_where_it_changes() -> None:
+    texts = [("how", 1), ("are", 1), ("you", 1), ("fine", 2), ("and", 2), ("you", 2)]
+    words = [Word(text, 0.3 * at, 0.3 * at + 0.3, 0.9, speaker) for at, (text, speaker) in enumerate(texts)]
+    (cue,) = cues(Final(0, 0.0, 1.8, "", tuple(words)))
+    assert cue.lines == ("[Speaker 1]: how are you", "[Speaker 2]: fine and you")
+
+
 def test_two_lines_are_about_as_long_and_break_at_a_comma() -> None:
     (cue,) = cues(evenly("When the rain had stopped, we walked along the river home."))
     assert cue.lines == ("When the rain had stopped,", "we walked along the river home.")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.tags import JITTER, WRAP, TaggedWord, parse, unwrap
+from model.tags import JITTER, WRAP, TaggedWord, parse, said, shown, unwrap
 
 GAPS = st.lists(st.integers(0, WRAP - JITTER - 1), min_size=1, max_size=30)  # hundredths of a second
 
@@ -50,6 +50,31 @@ def test_a_time_slightly_before_the_last_is_a_slip() -> None:
     assert unwrap(1500, 500 - JITTER) == 1500
     assert unwrap(1500, 500 - JITTER - 1) == 2479
     assert unwrap(0, WRAP - 1) == WRAP - 1, "nothing lies before the beginning"
+
+
+def test_tokens_of_a_tag_belong_to_the_word_it_is_about() -> None:
+    turns = [("[Speaker", 2), ("1]:", 4), ("how", 5), ("are", 6), ("[Speaker", 8), ("2]:", 10), ("fine", 11)]
+    assert said(turns) == [
+        (TaggedWord("how", speaker=1), 5),
+        (TaggedWord("are", speaker=1), 6),
+        (TaggedWord("fine", speaker=2), 11),
+    ]
+    timed = [("_", 1), ("[T:9]", 5), ("so", 6), ("[T:45]", 10), ("it", 11)]
+    assert said(timed) == [(TaggedWord("so", 0.09, 0.45), 10), (TaggedWord("it"), 11)]
+    assert said([("so[T:5]it", 9)]) == [(TaggedWord("so", 0.0, 0.05), 9), (TaggedWord("it"), 9)]
+
+
+def test_people_read_words_and_who_speaks() -> None:
+    assert shown("[Speaker 1]: how are [Speaker 2]:fine") == "[Speaker 1]: how are [Speaker 2]: fine"
+    assert shown("_ [T:120] so [T:150] it [T:1") == "so it"
+
+
+@given(st.lists(st.sampled_from(["how", "are", "_", "[T:45]", "[Speaker 1]:", "yo[T:5]u"]), max_size=12))
+def test_what_is_shown_grows_with_what_is_said(pieces: list[str]) -> None:
+    text = " ".join(pieces)
+    ends = [len(" ".join(pieces[: at + 1])) for at in range(len(pieces))]
+    for _, tokens in said(list(zip(pieces, ends, strict=True))):
+        assert shown(text).startswith(shown(text[:tokens]))
 
 
 @given(st.text(alphabet="ab _[]T:Speaker 129\n", max_size=60))

@@ -9,11 +9,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from clients.formats import FORMATS
+from model.tasks import TASKS, Wish
 from streamer.latency import LATENCIES
-from streamer.options import Options
+from streamer.options import CHOICES, WISHES, Options
 
 WRONG_USAGE = 2  # exit code
 QUANTIZE = ("none", "int8", "int4")  # what weights can be packed into
@@ -37,7 +38,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_stream_options(group: Group) -> None:
-    """What is asked of one stream; `streamer.options.asked` reads it."""
+    """What is asked of one stream; `stream_options` reads it."""
     add, plain = group.add_argument, Options()
     add("--latency", choices=LATENCIES, help=f"how early words are promised (default: {plain.latency})")
     step, longest = f"{plain.update_ms}, by --latency", f"{plain.max_segment_seconds:g}"
@@ -47,8 +48,36 @@ def add_stream_options(group: Group) -> None:
         ("--max-segment", float, "S", "max_segment_seconds", "seconds; longer speech is divided", longest),
     ):
         add(flag, metavar=unit, dest=name, type=number(kind, 1), help=f"{text} (default: {default})")
-    add("--prompt", metavar="TEXT", help="what the model is asked to do")
-    add("--keywords", metavar="A,B", type=words, help="names and words that it should expect")
+
+
+def add_wishes(parser: argparse.ArgumentParser) -> None:
+    """What the model is to write; `stream_options` reads it."""
+    add = parser.add_argument_group("what is written").add_argument
+    add("--task", choices=TASKS, help="(default: transcribe)")
+    add("--language", metavar="NAME", help="that is spoken, such as German or de; the model hears it by itself")
+    add("--target-language", metavar="NAME", help="to translate into")
+    punctuate = "with punctuation and capitals (default: translations are)"
+    add("--punctuate", action=argparse.BooleanOptionalAction, help=punctuate)
+    add("--keywords", metavar="A,B", type=words, help="names and words to expect")
+    add("--speakers", action="store_true", default=None, help="say who speaks (granite-speech-4.1-2b-plus)")
+    add("--prompt", metavar="TEXT", help="what to do, in words of your own")
+
+
+def stream_options(parser: argparse.ArgumentParser, given: argparse.Namespace, partials: bool = True) -> Options:
+    """What `add_stream_options` and `add_wishes` ask for.
+
+    Raises:
+        SystemExit: something is out of its bounds, or does not go together.
+    """
+    try:
+        return Options(partials=partials, wish=Wish(**said(given, WISHES)), **said(given, CHOICES))
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def said(given: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    """Those of the options that the user typed."""
+    return {name: value for name in names if (value := getattr(given, name)) is not None}
 
 
 def add_model_options(group: Group) -> None:
@@ -98,9 +127,9 @@ def number(kind: Callable[[str], float], least: float, most: float = math.inf) -
     return parse_number
 
 
-def words(text: str) -> list[str]:
+def words(text: str) -> tuple[str, ...]:
     """Reads `a, b` as two."""
-    return [word.strip() for word in text.split(",") if word.strip()]
+    return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def channel(text: str) -> str:

@@ -6,21 +6,17 @@ from argparse import Namespace
 from pathlib import Path
 from typing import cast
 
-from clients.arguments import Parser
+from clients.arguments import Parser, said, stream_options
 from clients.connection import Choices
 from clients.errors import CaptionsError
 from streamer.access import tokens_in
-from streamer.options import CHOICES, asked
+from streamer.options import CHOICES, WISHES
 
 
 def choices(parser: Parser, given: Namespace) -> Choices:
-    """What of `add_stream_options` and `--channel` the daemon has to know."""
-    try:
-        asked(given)
-    except ValueError as error:
-        parser.error(str(error))
-    names = (*CHOICES, "prompt", "keywords", "channel")
-    return cast(Choices, {name: value for name in names if (value := getattr(given, name))})
+    """What of `add_stream_options`, `add_wishes` and `--channel` the daemon has to know."""
+    stream_options(parser, given)
+    return cast(Choices, said(given, (*CHOICES, *WISHES, "channel")))
 
 
 def read_token(path: Path | None) -> str | None:

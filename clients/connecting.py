@@ -10,11 +10,20 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
 
-from clients.arguments import Parser, add_stream_options, channel, number, outputs, transcript_path
+from clients.arguments import (
+    WRONG_USAGE,
+    Parser,
+    add_stream_options,
+    add_wishes,
+    channel,
+    number,
+    outputs,
+    transcript_path,
+)
 from clients.asking import choices, read_token
 from clients.background import in_background
 from clients.connection import Captions, connect
-from clients.errors import CaptionsError
+from clients.errors import BadRequestError, CaptionsError
 from clients.formats import FORMATS
 from clients.views import Audience
 from streamer.incoming import SAMPLE_RATE, Samples
@@ -45,6 +54,7 @@ def main(arguments: Sequence[str], complain: Callable[[str], None]) -> int:
         return asyncio.run(Visit(given, token, complain).run())
     except CaptionsError as error:
         complain(str(error))
+        return WRONG_USAGE if isinstance(error, BadRequestError) else FAILED
     except OSError as error:
         complain(f"{error.filename}: {error.strerror}; check the path")
     return FAILED
@@ -176,5 +186,6 @@ def _parser() -> Parser:
     speed = "times that of speech; 0: as fast as it comes (default: 1; of a pipe: 0)"
     add("--speed", metavar="X", type=number(float, 0), help=speed)
     add_stream_options(parser)
+    add_wishes(parser)
     add("--channel", metavar="NAME", type=channel, help="let others read along: /overlay?channel=NAME at the daemon")
     return parser

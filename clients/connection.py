@@ -14,7 +14,7 @@ import asyncio
 import json
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -47,8 +47,13 @@ class Choices(TypedDict, total=False):
     max_segment_seconds: float
     partials: bool
     words: bool
-    prompt: str
-    keywords: list[str]
+    task: str  # transcribe or translate
+    language: str  # that is spoken
+    target_language: str  # to translate into
+    punctuate: bool
+    keywords: Sequence[str]
+    speakers: bool
+    prompt: str  # in words of one's own, instead of all that but keywords
     channel: str  # whoever watches it reads along; without one nobody can
 
 

@@ -2,16 +2,17 @@
 
 from typing import TYPE_CHECKING, Any
 
-from model.errors import AudioError, CheckpointError, GraniteStreamError
+from model.errors import AudioError, CheckpointError, GraniteStreamError, WishError
+from model.tasks import Wish
 
 if TYPE_CHECKING:
     from model.speech import GraniteSpeech
 
-__all__ = ["AudioError", "CheckpointError", "GraniteSpeech", "GraniteStreamError"]
+__all__ = ["AudioError", "CheckpointError", "GraniteSpeech", "GraniteStreamError", "Wish", "WishError"]
 
 
 def __getattr__(name: str) -> Any:
-    # late, because whoever wants the errors alone should not wait for torch
+    # late, because whoever wants the words alone should not wait for torch
     if name == "GraniteSpeech":
         from model.speech import GraniteSpeech
 

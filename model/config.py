@@ -110,6 +110,7 @@ class SpeechConfig(_FromJson):
     has_lora_adapter: bool = False
     ctc_labels: tuple[str, ...] = ()  # characters of the CTC head from label 0 (blank) on; empty: Latin-1
     confidence_power: float = 1.0  # to which probabilities of words are raised, where that was measured to be honest
+    only_transcribes: bool = False  # it knows one instruction and English, as `nano` does
     plus: bool = False  # the variant that may write speakers and times, and is asked in a way of its own
 
     @property

@@ -9,5 +9,9 @@ class CheckpointError(GraniteStreamError):
     """A checkpoint is missing, incomplete, or does not fit its configuration."""
 
 
+class WishError(GraniteStreamError, ValueError):
+    """What is asked of a model does not go together, or is more than it can do."""
+
+
 class AudioError(GraniteStreamError):
     """A recording cannot be read."""

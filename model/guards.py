@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 TOKENS_PER_SECOND = 8  # speech has about 3 words a second
+TIMED = 6  # times as many where `plus` writes a time behind each word
 SPARE_TOKENS = 8  # for very short audio, and for tokens whose characters the CTC head cannot spell
 LOOP_REPEATS = 5  # nobody says the same thing five times in a row
 LOOP_TOKENS = 8  # the longest phrase that is looked at for that
 
 
-def token_limit(seconds: float, letters: int) -> int:
+def token_limit(seconds: float, letters: int, timed: bool = False) -> int:
     """The most tokens that audio can hold.
 
     Args:
         seconds: its length.
         letters: how many characters the CTC head hears in it; a token has at least one, and no letters mean no words.
+        timed: each word is followed by its time.
     """
-    return min(int(TOKENS_PER_SECOND * seconds), letters) + SPARE_TOKENS if letters else 0
+    words = min(int(TOKENS_PER_SECOND * seconds), letters) + SPARE_TOKENS if letters else 0
+    return words * TIMED if timed else words
 
 
 def loop_length(tokens: Sequence[int]) -> int:

@@ -16,8 +16,8 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from model.config import SpeechConfig
-from model.errors import CheckpointError
-from model.tasks import PLAIN
+from model.errors import CheckpointError, WishError
+from model.tasks import PLAIN, Wish
 
 AUDIO = "<|audio|>"  # one such token stands for the recording; it is repeated once for each embedding
 INSTRUCTION = PLAIN
@@ -76,6 +76,14 @@ class Processor:
         except jinja2.TemplateError as error:
             raise CheckpointError(f"the chat template in {directory} is not valid: {error}") from None
 
+    def instruction(self, wish: Wish) -> str:
+        """A wish in the words that this checkpoint was trained on.
+
+        Raises:
+            WishError: it cannot do this.
+        """
+        return wish.instruction(self.config.plus, self.config.only_transcribes)
+
     def render(self, instruction: str = INSTRUCTION) -> str:
         """The whole prompt as text, with one placeholder for the audio, ready for the answer.
 
@@ -107,12 +115,12 @@ class Processor:
         """The prompt's tokens before and after the audio.
 
         Raises:
-            ValueError: the rendered prompt does not hold exactly one placeholder.
+            WishError: the rendered prompt does not hold exactly one placeholder.
         """
         ids = self.encode(self.render(instruction))
         count = ids.count(self.config.audio_token_index)
         if count != 1:
-            raise ValueError(f"the prompt holds {count} {AUDIO} placeholders, it needs exactly 1")
+            raise WishError(f"the prompt holds {count} {AUDIO} placeholders, it needs exactly 1")
         at = ids.index(self.config.audio_token_index)
         return Prompt(prefix=ids[:at], suffix=ids[at + 1 :])
 

@@ -27,8 +27,9 @@ from model.granite import Extension, Granite, Prediction
 from model.guards import token_limit
 from model.known import KNOWN
 from model.linear import Bits
-from model.processor import INSTRUCTION, Processor, Prompt
+from model.processor import Processor, Prompt
 from model.projector import Projector
+from model.tasks import Wish
 
 LOUDEST = 1e6  # far beyond any scale that audio comes in, and its power still fits float32: no NaN enters a cache
 CHANNELS_AND_RATE = "pass one channel of 16 kHz samples"
@@ -163,29 +164,28 @@ class GraniteSpeech(nn.Module):
         return self.language_model.extend(extensions, cache)
 
     @torch.inference_mode()
-    def transcribe(
-        self, samples: np.ndarray | Tensor, instruction: str = INSTRUCTION, max_tokens: int | None = None
-    ) -> str:
+    def transcribe(self, samples: np.ndarray | Tensor, wish: Wish | None = None, max_tokens: int | None = None) -> str:
         """Writes down one utterance, offline: the reference that streaming is measured against.
 
         Args:
             samples: `[T]` float, 16 kHz, nominally within -1 to 1.
-            instruction: what the model is asked to do.
+            wish: what the model is asked to do; by default to transcribe.
             max_tokens: decode like the reference, up to so many tokens; by default the guards against loops and
                 inventions say when it is enough.
 
         Raises:
             ValueError: the samples have another shape or type.
+            WishError: the checkpoint cannot do this.
         """
-        audio = as_samples(samples)
+        wish = wish or Wish()
+        audio, prompt = as_samples(samples), self.processor.prompt(self.processor.instruction(wish))
         (heard,) = self.encode([Span(self.features(audio))])
         guarded = max_tokens is None
         if max_tokens is None:
-            max_tokens = token_limit(len(audio) / SAMPLE_RATE, self.alphabet.letters(heard.log_probs))
+            max_tokens = token_limit(len(audio) / SAMPLE_RATE, self.alphabet.letters(heard.log_probs), wish.times)
         if not max_tokens or not len(heard.embeddings):
             return ""
         draft = self.processor.encode(self.alphabet.text(heard.log_probs))
-        prompt = self.processor.prompt(instruction)
         around = len(prompt.prefix) + len(prompt.suffix)
         cache = self.cache(around + len(heard.embeddings) + max_tokens + len(draft) + 1)
         dictation = self.dictation(cache, prompt, guarded)

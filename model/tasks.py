@@ -1,12 +1,16 @@
-"""What a checkpoint is asked to do, in the words that it was trained on."""
+"""What a checkpoint is asked to do, in the words that it was trained on. Loads nothing: clients use it too."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Literal, get_args
+
+from model.errors import WishError
 
 Task = Literal["transcribe", "translate"]
 
+TASKS: tuple[Task, ...] = get_args(Task)
 PLAIN = "can you transcribe the speech into a written format?"
 PUNCTUATED = "transcribe the speech with proper punctuation and capitalization."
 WITH_KEYWORDS = "transcribe the speech to text."
@@ -27,71 +31,92 @@ LANGUAGES = {
     "ja": "Japanese",
 }
 TARGETS = {**LANGUAGES, "it": "Italian", "zh": "Mandarin"}  # the last two are written, not heard
+BESIDE_PROMPT = ("prompt", "keywords", "language")  # all else says what to do, as a prompt does
 
 
-def instruct(
-    task: Task = "transcribe",
-    *,
-    language: str | None = None,
-    target_language: str | None = None,
-    punctuate: bool | None = None,
-    keywords: Sequence[str] = (),
-    speakers: bool = False,
-    times: bool = False,
-    plus: bool = False,
-) -> str:
-    """The instruction for a task.
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody wants to be written. What does not go together is refused at once, whatever the checkpoint."""
 
-    Args:
-        task: what to do.
-        language: that is spoken, as a name or a code (`German`, `de`). The model hears it by itself: this is checked,
-            not said.
-        target_language: to translate into.
-        punctuate: write punctuation and capitals; by default translations do.
-        keywords: names and words to expect.
-        speakers: say who speaks; `plus` only.
-        times: say when each word ends; `plus` only.
-        plus: the checkpoint is a `plus`, which is asked in other words.
+    task: Task | None = None  # None: to transcribe, or what the prompt says
+    language: str | None = None  # spoken, by name or code (`German`, `de`); the model hears it: it is checked, not said
+    target_language: str | None = None  # to translate into
+    punctuate: bool | None = None  # punctuation and capitals; None: translations have them
+    keywords: Sequence[str] = ()  # names and words to expect
+    speakers: bool = False  # say who speaks; `plus` only
+    times: bool = False  # write when each word ends; `plus` only, and not in streams, whose words have times anyway
+    prompt: str | None = None  # what to do, in words of one's own
 
-    Raises:
-        ValueError: what is asked for does not go together; the message says what does.
-    """
-    spoken = _language(language, LANGUAGES) if language is not None else None
-    if speakers or times:
-        _check_rich(task, punctuate, keywords, speakers and times, plus)
-        return SPEAKERS if speakers else TIMES
-    if plus and (task == "translate" or punctuate):
-        raise ValueError("plus writes what is said, without punctuation; use granite-speech-4.1-2b for translations")
-    if task == "translate":
-        instruction = _translation(spoken, target_language, punctuate)
-    elif target_language is not None:
-        raise ValueError(f"a transcript is in the language that is spoken; to get {target_language}, translate")
-    else:
-        instruction = PUNCTUATED if punctuate else WITH_KEYWORDS if keywords and not plus else PLAIN
-    return f"{instruction} Keywords: {', '.join(keywords)}" if keywords else instruction
+    def __post_init__(self) -> None:
+        """Refuses what does not go together.
+
+        Raises:
+            WishError: says what does.
+        """
+        if self.task not in (None, *TASKS):
+            raise WishError(f"task is {self.task!r}; it must be one of {', '.join(TASKS)}")
+        if self.prompt is not None and self.chosen:
+            raise WishError(f"a prompt says all that is to be done; leave out either it or {', '.join(self.chosen)}")
+        if self.speakers and self.times:
+            raise WishError("speakers or times can be written, not both at once")
+        if (self.speakers or self.times) and (self.task == "translate" or self.punctuate or self.keywords):
+            raise WishError("speakers and times go with a plain transcript: no translation, punctuation or keywords")
+        self._check_languages()
+
+    def _check_languages(self) -> None:
+        spoken, target = _language(self.language, LANGUAGES), _language(self.target_language, TARGETS)
+        if self.task != "translate" and target is not None:
+            raise WishError(f"a transcript is in the language that is spoken; to get {target}, translate")
+        if self.task == "translate" and target is None:
+            raise WishError(f"translating needs a target language: {', '.join(TARGETS.values())}")
+        if target is not None and target == spoken:
+            raise WishError(f"the speech is {spoken} already; transcribe it")
+
+    @property
+    def chosen(self) -> list[str]:
+        """The fields that say what to do, as far as they say anything."""
+        named = (field for field in fields(self) if field.name not in BESIDE_PROMPT)
+        return [field.name for field in named if getattr(self, field.name) != field.default]
+
+    def instruction(self, plus: bool = False, only_transcribes: bool = False) -> str:
+        """The wish in the words of a checkpoint.
+
+        Args:
+            plus: it is a `plus`, which is asked in other words.
+            only_transcribes: it was trained on one instruction, and on English.
+
+        Raises:
+            WishError: the checkpoint cannot do this; the message says which can.
+        """
+        words = self._words(plus) if self.prompt is None else self.prompt
+        asked = f"{words} Keywords: {', '.join(self.keywords)}" if self.keywords else words
+        beyond = self.prompt is None and (
+            asked != PLAIN or _language(self.language, LANGUAGES) not in (None, "English")
+        )
+        if only_transcribes and beyond:
+            raise WishError("this model only transcribes plain English; granite-stream models lists those that do more")
+        return asked
+
+    def _words(self, plus: bool) -> str:
+        if plus and (self.task == "translate" or self.punctuate):
+            raise WishError("plus writes what is said, without punctuation; granite-speech-4.1-2b does more")
+        if (self.speakers or self.times) and not plus:
+            raise WishError("only granite-speech-4.1-2b-plus writes speakers and times")
+        if self.speakers or self.times:
+            return SPEAKERS if self.speakers else TIMES
+        if self.task == "translate":
+            end = "." if self.punctuate is False else " with" + PUNCTUATED.partition("with")[2]
+            return f"translate the speech to {_language(self.target_language, TARGETS)}{end}"
+        if self.punctuate:
+            return PUNCTUATED
+        return WITH_KEYWORDS if self.keywords and not plus else PLAIN
 
 
-def _translation(spoken: str | None, target_language: str | None, punctuate: bool | None) -> str:
-    if target_language is None:
-        raise ValueError(f"translating needs a target language: {', '.join(TARGETS.values())}")
-    target = _language(target_language, TARGETS)
-    if target == spoken:
-        raise ValueError(f"the speech is {spoken} already; transcribe it")
-    return f"translate the speech to {target}{'.' if punctuate is False else ' with' + PUNCTUATED.partition('with')[2]}"
-
-
-def _check_rich(task: Task, punctuate: bool | None, keywords: Sequence[str], both: bool, plus: bool) -> None:
-    if not plus:
-        raise ValueError("only granite-speech-4.1-2b-plus writes speakers and times")
-    if both:
-        raise ValueError("plus writes speakers or times, not both at once")
-    if task != "transcribe" or punctuate or keywords:
-        raise ValueError("speakers and times go with a plain transcript: no translation, punctuation or keywords")
-
-
-def _language(given: str, known: dict[str, str]) -> str:
+def _language(given: str | None, known: dict[str, str]) -> str | None:
     """The name of a language that is given by name or code."""
+    if given is None:
+        return None
     for code, name in known.items():
         if given.lower() in (code, name.lower()):
             return name
-    raise ValueError(f"the model does not know {given}; it knows {', '.join(known.values())}")
+    raise WishError(f"the model does not know {given}; it knows {', '.join(known.values())}")

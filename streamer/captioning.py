@@ -31,7 +31,7 @@ def main(arguments: Sequence[str], complain: Complain) -> int:
             status = prepare(given, device, f"loading {given.model}", complain)
             from streamer.loading import load_engine  # loads torch
 
-            return asyncio.run(_caption(given, device, status, load_engine(given), complain))
+            return asyncio.run(_caption(given, device, status, load_engine(given, given.options), complain))
         except (MicrophoneError, CaptionsError) as error:
             complain(str(error))
             return FAILED

@@ -16,10 +16,13 @@ from clients.arguments import (
     add_compute,
     add_model_options,
     add_stream_options,
+    add_wishes,
     number,
     outputs,
+    stream_options,
 )
 from clients.formats import FORMATS
+from model.errors import GraniteStreamError, WishError
 
 DONE, FAILED, INTERRUPTED = 0, 1, 128 + signal.SIGINT
 TRACEBACK = "GRANITE_STREAM_TRACEBACK"  # environment variable: any value shows where an error comes from
@@ -59,12 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parse(given)
         from streamer.transcription import Transcription  # loads torch
 
-        try:
-            transcription = Transcription(options, complain)
-        except ValueError as error:
-            complain(str(error))
-            return WRONG_USAGE
-        return DONE if transcription.run() else FAILED
+        return DONE if Transcription(options, complain).run() else FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -75,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if TRACEBACK in os.environ:
             raise
         complain(_one_line(error))
-        return FAILED
+        return WRONG_USAGE if isinstance(error, WishError) else FAILED
 
 
 def complain(message: str) -> None:
@@ -100,6 +98,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     options.format = options.format or "text"
     if options.files.count("-") and sys.stdin.isatty():
         parser.error("standard input is a terminal; pipe a recording into granite-stream, or name a file")
+    options.options = stream_options(parser, options, partials=options.live)
     options.outputs = outputs(parser, options.files, options.format, options.output)
     return options
 
@@ -128,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
         help="times that of speech; 0: as fast as it comes (default: 1; of a pipe: 0)",
     )
     add_stream_options(live)
+    add_wishes(parser)
     model = parser.add_argument_group("model")
     add_model_options(model)
     add_compute(model)
@@ -135,8 +135,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _one_line(error: Exception) -> str:
-    from model.errors import GraniteStreamError
-
     message = " ".join(str(error).split())
     if isinstance(error, GraniteStreamError):
         return message

@@ -17,8 +17,9 @@ from typing import TypeVar
 
 from torch import Tensor
 
+from model.errors import WishError
 from model.granite import Extension, Prediction
-from model.processor import INSTRUCTION
+from model.processor import Prompt
 from model.speech import GraniteSpeech
 from streamer.options import LONGEST_SEGMENT_SECONDS, Options
 from streamer.stream import WINDOW_MS, Due, Stream
@@ -61,15 +62,24 @@ class Engine:
         """Opens a stream. It is forgotten when it is done, or by `close`.
 
         Raises:
-            ValueError: the instruction is too long, or holds the place of the audio.
+            WishError: the model cannot do what is asked for.
         """
         options = options or Options()
-        prompt = self._prompt(INSTRUCTION if options.instruction is None else options.instruction)
-        if (tokens := len(prompt.prefix) + len(prompt.suffix)) > PROMPT_POSITIONS:
-            raise ValueError(f"prompt and keywords make {tokens} tokens; at most {PROMPT_POSITIONS} fit, shorten them")
+        prompt = self.prompt(options)
         stream = Stream(self.model, options, lambda: self.model.dictation(self._cache, prompt), self.run)
         self._streams.append(stream)
         return stream
+
+    def prompt(self, options: Options) -> Prompt:
+        """What stands around the audio of a stream with these options. Knows no stream: any thread may ask.
+
+        Raises:
+            WishError: the model cannot do what is asked for, or the words for it are too many.
+        """
+        prompt = self._prompt(self.model.processor.instruction(options.wish))
+        if (tokens := len(prompt.prefix) + len(prompt.suffix)) > PROMPT_POSITIONS:
+            raise WishError(f"prompt and keywords make {tokens} tokens; at most {PROMPT_POSITIONS} fit, shorten them")
+        return prompt
 
     def close(self, stream: Stream) -> None:
         """Forgets a stream, whatever it was doing; one that is done is forgotten already."""

@@ -12,11 +12,12 @@ from clients.arguments import (
     add_devices,
     add_model_options,
     add_stream_options,
+    add_wishes,
+    stream_options,
     tell_devices_apart,
     transcript_path,
 )
 from clients.formats import FORMATS
-from streamer.options import asked
 
 EPILOG = """\
 keys: m mutes and unmutes, k marks the moment, q quits; so does Ctrl-C, and the last words are still written down
@@ -43,10 +44,7 @@ def parse(arguments: Sequence[str], complain: Callable[[str], None]) -> Namespac
     given.format = given.format or "text"
     tell_devices_apart(parser, given)
     given.transcript = transcript_path(given.output, given.save, given.format)
-    try:
-        given.options = asked(given)
-    except ValueError as error:
-        parser.error(str(error))
+    given.options = stream_options(parser, given)
     return given
 
 
@@ -70,5 +68,6 @@ def _parser() -> Parser:
     where = "write the transcript to a file there, final by final; it is called like --save, or by date and time"
     parser.add_argument("--output", metavar="DIR", type=Path, help=where)
     add_stream_options(parser)
+    add_wishes(parser)
     add_model_options(parser)
     return parser

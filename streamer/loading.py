@@ -10,26 +10,31 @@ import torch
 from model import GraniteSpeech, GraniteStreamError
 from model.features import SAMPLE_RATE
 from streamer.engine import Engine
+from streamer.options import Options
 
 
-def load_engine(arguments: Namespace, live: bool = True) -> Engine:
+def load_engine(arguments: Namespace, options: Options, live: bool = True) -> Engine:
     """The engine that `--model`, `--device`, `--dtype`, `--quantize` and `--threads` name.
 
     Args:
         arguments: of the command.
+        options: of the streams that are to come, looked at before anything is heard.
         live: somebody will be speaking, so the network is warmed up: first calls are slow.
 
     Raises:
         GraniteStreamError: there is no such model or device; the message says what to do.
+        WishError: the model cannot do what the options ask for.
     """
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     dtype = None if arguments.dtype == "auto" else getattr(torch, arguments.dtype)
     where = device(arguments.device)
     model = GraniteSpeech.load(arguments.model, dtype=dtype, device=where, quantize=arguments.quantize)
+    engine = Engine(model)
+    engine.prompt(options)
     if live:
         model.transcribe(np.zeros(SAMPLE_RATE, np.float32))
-    return Engine(model)
+    return engine
 
 
 def device(name: str) -> str:

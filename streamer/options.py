@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
+from model.tasks import Wish
 from streamer.commit import Policy
 from streamer.latency import BALANCED, LATENCIES
 
-WITH_KEYWORDS = "transcribe the speech to text."  # the instruction that IBM's cards show with keywords
 MOST_PROMPT_CHARACTERS = 1000  # they are read anew at every update, and share the cache with the audio
 LONGEST_SEGMENT_SECONDS = 30.0  # what the model was trained on, and what a slot of the cache holds
 BOUNDS: dict[str, tuple[float, float]] = {
@@ -18,6 +16,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "max_segment_seconds": (5, LONGEST_SEGMENT_SECONDS),
 }
 CHOICES = ("latency", *BOUNDS)
+WISHES = tuple(field.name for field in fields(Wish) if field.name != "times")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,7 @@ class Options:
     step_ms: int | None = None  # of new audio between two updates, rounded to whole windows of 300 ms; None: by latency
     endpoint_ms: int = 600  # of silence that end a segment
     max_segment_seconds: float = LONGEST_SEGMENT_SECONDS
-    instruction: str | None = None  # what the model is asked to do; None: to transcribe
+    wish: Wish = Wish()  # noqa: RUF009 - what the model is asked to do; it is frozen
     partials: bool = True  # False: finals only, at the cost of one offline pass
     latency: str = BALANCED  # low, balanced or accurate: how early words are promised
     policy: Policy | None = None  # what evidence a word needs; None: by latency
@@ -38,14 +37,16 @@ class Options:
         Raises:
             ValueError: names the value and its bounds.
         """
+        if self.wish.times:
+            raise ValueError("times are written by model.transcribe; words of finals have theirs without asking")
         if self.latency not in LATENCIES:
             raise ValueError(f"latency is {self.latency!r}; it must be one of {', '.join(LATENCIES)}")
         for name, (low, high) in BOUNDS.items():
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
                 raise ValueError(f"{name} is {value}; it must lie between {low} and {high}")
-        if self.instruction is not None and len(self.instruction) > MOST_PROMPT_CHARACTERS:
-            count = len(self.instruction)
+        count = len(self.wish.prompt or "") + sum(map(len, self.wish.keywords))
+        if count > MOST_PROMPT_CHARACTERS:
             raise ValueError(f"prompt and keywords have {count} characters; at most {MOST_PROMPT_CHARACTERS} fit")
 
     @property
@@ -57,20 +58,3 @@ class Options:
     def evidence(self) -> Policy:
         """How much of it a word needs, whoever said so."""
         return self.policy or LATENCIES[self.latency].policy
-
-
-def instruct(prompt: str | None, keywords: Sequence[str] = ()) -> str | None:
-    """A prompt and the words that the model should expect, as one instruction; None if neither is given."""
-    if not keywords:
-        return prompt
-    return f"{prompt or WITH_KEYWORDS} Keywords: {', '.join(keywords)}"
-
-
-def asked(given: Namespace, partials: bool = True) -> Options:
-    """What the options of `clients.arguments.add_stream_options` ask for.
-
-    Raises:
-        ValueError: names what is out of its bounds.
-    """
-    chosen = {name: value for name in CHOICES if (value := getattr(given, name)) is not None}
-    return Options(instruction=instruct(given.prompt, given.keywords or ()), partials=partials, **chosen)

@@ -14,7 +14,6 @@ from clients.overlay.desktop import DesktopError, libraries_missing, prepare
 from clients.overlay.sources import Outlet, follow, hear, hear_far, persist
 from streamer.devices import Device
 from streamer.microphone import chosen
-from streamer.options import asked
 from streamer.portaudio import MicrophoneError, quiet_libraries
 
 FAILED = 1  # exit code
@@ -63,12 +62,11 @@ async def _hear_here(given: Namespace, device: Device, outlet: Outlet) -> None:
     def load() -> Any:
         from streamer.loading import load_engine  # loads torch
 
-        return load_engine(given)
+        return load_engine(given, given.options)
 
     engine = await in_thread(load)
     from streamer.worker import Worker
 
-    options = asked(given)
     async with Worker(engine) as worker:
-        listen = lambda: hear(given.microphone, device, outlet, lambda run, _: worker.open(options, run.take))  # noqa: E731
+        listen = lambda: hear(given.microphone, device, outlet, lambda run, _: worker.open(given.options, run.take))  # noqa: E731
         await persist(listen, outlet)

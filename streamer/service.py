@@ -8,14 +8,16 @@ import logging
 import os
 import signal
 import socket
-from argparse import Namespace
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.server import Server as Listener
 
+from clients.arguments import WRONG_USAGE
 from clients.background import in_thread
+from model.tasks import Wish
 from streamer import logs
+from streamer.options import Options
 from streamer.server import Server
 from streamer.serving import Serving, parse
 
@@ -33,12 +35,12 @@ def main(arguments: Sequence[str], complain: Callable[[str], None]) -> int:
     """Runs the service until a signal ends it; gives the exit code."""
     serving = parse(arguments, complain)
     logs.set_up(serving.log_json)
-    return asyncio.run(run(serving, lambda: _load(serving.model), complain))
+    return asyncio.run(run(serving, lambda: _load(serving), complain))
 
 
 async def run(serving: Serving, load_engine: Callable[[], Engine], complain: Callable[[str], None]) -> int:
     """The whole life: listening, loading, ready, draining. The port answers from the beginning."""
-    from model.errors import GraniteStreamError
+    from model.errors import GraniteStreamError, WishError
 
     server, stop = Server(serving.access, serving.limits), _stop_signal()
     async with contextlib.AsyncExitStack() as stack:
@@ -56,7 +58,7 @@ async def run(serving: Serving, load_engine: Callable[[], Engine], complain: Cal
             engine = loaded.result()
         except GraniteStreamError as error:
             complain(str(error))
-            return FAILED
+            return WRONG_USAGE if isinstance(error, WishError) else FAILED
         return await _serve(server, engine, stop, serving.drain_seconds)
 
 
@@ -117,10 +119,10 @@ def _stop_signal() -> asyncio.Future[None]:
     return stop
 
 
-def _load(arguments: Namespace) -> Engine:
+def _load(serving: Serving) -> Engine:
     from streamer.loading import load_engine  # loads torch
 
-    return load_engine(arguments)
+    return load_engine(serving.model, Options(wish=Wish(prompt=serving.limits.prompt)))
 
 
 def notify(state: str) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clients.arguments import Parser, add_compute, add_model_options, number
+from model.tasks import Wish
 from streamer.access import Access, is_loopback, read_tokens
 from streamer.options import Options
 from streamer.sessions import Limits
@@ -46,7 +47,7 @@ def parse(arguments: Sequence[str], complain: Callable[[str], None]) -> Serving:
     parser.complain = complain
     given = parser.parse_args(arguments)
     try:
-        Options(instruction=given.prompt)  # refuses one that is too long
+        Options(wish=Wish(prompt=given.prompt))  # refuses one that is too long
         return _serving(given)
     except ValueError as error:
         parser.error(str(error))

@@ -81,7 +81,7 @@ class Session:
         """Opens the stream that the client asks for.
 
         Raises:
-            WireError: there is no such audio format.
+            WireError: there is no such audio format, or the model cannot do what is asked for.
         """
         try:
             self.incoming = Incoming(start.encoding, start.sample_rate, start.channels)
@@ -100,7 +100,10 @@ class Session:
         self._few = bytearray()  # bytes too few to be worth a call; not acknowledged
         self._few_bytes = int(LEAST_SECONDS * start.sample_rate) * self.incoming.frame_bytes
         self._told = asyncio.Event()
-        self._feed = open_feed(start.options, self._take)
+        try:
+            self._feed = open_feed(start.options, self._take)
+        except ValueError as error:
+            raise WireError(str(error)) from None
 
     # --- connections ---
 
@@ -201,8 +204,7 @@ class Session:
         for event in events:
             self.finals += isinstance(event, Final)
             if isinstance(event, Error):  # of the stream itself: it can neither go on nor be resumed
-                code = Close.POLICY if event.code == "bad_message" else Close.INTERNAL
-                self.farewell = Farewell(code, event.message)
+                self.farewell = Farewell(Close.INTERNAL, event.message)
             self.over = isinstance(event, Done | Error)
             self.backlog.append(numbered(self.backlog.count + 1, event, self.start.words), self.over)
         if self.speaker:

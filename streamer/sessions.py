@@ -22,7 +22,7 @@ class Worker(Protocol):
     """What sessions ask of the thread that owns the network."""
 
     def open(self, options: Options, take: Take) -> Feed:
-        """Opens a stream."""
+        """Opens a stream; a ValueError says that it cannot do what is asked for."""
 
     def refusal(self) -> str | None:
         """Why one more would be too much."""
@@ -78,7 +78,7 @@ class Sessions:
 
         Raises:
             Farewell: one more would be too much.
-            WireError: there is no such audio format.
+            WireError: there is no such audio format, or the model cannot do what is asked for.
         """
         assert self.worker is not None, "no connection is taken before the network is loaded"
         self._admit(self.worker)

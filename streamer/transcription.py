@@ -19,7 +19,6 @@ from model.features import SAMPLE_RATE
 from streamer.engine import Engine
 from streamer.events import Event, Final
 from streamer.loading import load_engine
-from streamer.options import asked
 from streamer.pace import at_the_speed_of_speech
 from streamer.recordings import Recording, Samples, open_recording
 
@@ -50,13 +49,8 @@ class Transcription:
     """Transcribes the files one after the other with one engine."""
 
     def __init__(self, arguments: Namespace, complain: Callable[[str], None]) -> None:
-        """Takes what `streamer.command.parse` found; `complain` tells the user one line.
-
-        Raises:
-            ValueError: an option is out of its bounds.
-        """
+        """Takes what `streamer.command.parse` found; `complain` tells the user one line."""
         self._arguments, self._complain = arguments, complain
-        self._options = asked(arguments, partials=arguments.live)
         self._interruption = Interruption()
 
     def run(self) -> bool:
@@ -64,7 +58,7 @@ class Transcription:
 
         Raises:
             KeyboardInterrupt: the user asked for it; what was heard until then is written down.
-            GraniteStreamError: the model cannot be loaded, or the outputs cannot be written.
+            GraniteStreamError: the model cannot be loaded or do what is asked for, or the outputs cannot be written.
         """
         arguments = self._arguments
         if arguments.output:
@@ -87,10 +81,10 @@ class Transcription:
 
     @cached_property
     def _engine(self) -> Engine:
-        return load_engine(self._arguments, live=self._arguments.live)
+        return load_engine(self._arguments, self._arguments.options, live=self._arguments.live)
 
     def _transcribe(self, recording: Recording, engine: Engine, output: Path | None) -> None:
-        stream = engine.open(self._options)
+        stream = engine.open(self._arguments.options)
         given = self._arguments
         try:
             with (

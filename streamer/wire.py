@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
+from model.tasks import Wish
 from streamer.events import Event, Final
-from streamer.options import Options, instruct
+from streamer.options import Options
 
 MOST_TEXT_CHARACTERS = 64 * 1024  # of one message; no honest one is near
 MOST_ID_CHARACTERS = 256  # of a finalize; it is kept until it is answered
@@ -94,7 +95,7 @@ Message = Start | Watch | Finalize | Stop
 
 
 def parse(text: str, prompt: str | None = None) -> Message:
-    """The message that a client sent; `prompt` is the one that a start without a prompt gets.
+    """The message that a client sent; `prompt` is the one that a start gets which does not say what to do.
 
     Raises:
         WireError: names the field, its value and what is allowed.
@@ -122,7 +123,6 @@ def parse(text: str, prompt: str | None = None) -> Message:
 
 def _start(values: dict[str, Any], prompt: str | None) -> Start:
     plain = Options()
-    keywords = _field(values, "keywords", _texts, ())
     resume, after = _field(values, "resume", _text, None), _field(values, "after", _count, 0)
     if after and resume is None:
         raise WireError(f"after is {after}; it goes with resume, the session that the events are of")
@@ -134,7 +134,7 @@ def _start(values: dict[str, Any], prompt: str | None) -> Start:
             endpoint_ms=_field(values, "endpoint_ms", _whole, plain.endpoint_ms),
             max_segment_seconds=_field(values, "max_segment_seconds", _number, plain.max_segment_seconds),
             partials=_field(values, "partials", _flag, plain.partials),
-            instruction=instruct(_field(values, "prompt", _prompt, prompt), keywords),
+            wish=_wish(values, prompt),
         )
     except WireError:
         raise
@@ -152,6 +152,19 @@ def _start(values: dict[str, Any], prompt: str | None) -> Start:
         after=after,
         given=frozenset(values),
     )
+
+
+def _wish(values: dict[str, Any], prompt: str | None) -> Wish:
+    wish = Wish(
+        task=_field(values, "task", _text, None),
+        language=_field(values, "language", _text, None),
+        target_language=_field(values, "target_language", _text, None),
+        punctuate=_field(values, "punctuate", _flag, None),
+        keywords=tuple(_field(values, "keywords", _texts, ())),
+        speakers=_field(values, "speakers", _flag, False),
+        prompt=_field(values, "prompt", _prompt, None),
+    )
+    return wish if wish.chosen or wish.prompt is not None else replace(wish, prompt=prompt)
 
 
 def ready(session: str, model: str, sample_rate: int, audio_seconds: float) -> str:

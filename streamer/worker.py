@@ -25,8 +25,6 @@ MOST_WAITING_SECONDS = 10.0  # of a stream's audio that nobody has looked at; be
 STEP_SECONDS = 0.15  # what a step may take: a final that comes up waits no longer than that
 LEAST_FRAMES = 50  # encoded in a step however slow the machine is: one second
 
-NOTHING = Work(0, [], 0)
-
 Take = Callable[[list[Event]], None]
 
 
@@ -62,7 +60,12 @@ class Worker:
         await asyncio.to_thread(self._network.join)
 
     def open(self, options: Options, take: Take) -> Feed:
-        """Opens a stream; `take` is called on the loop with its events as they come, `Done` or `Error` last."""
+        """Opens a stream; `take` is called on the loop with its events as they come, `Done` or `Error` last.
+
+        Raises:
+            WishError: the model cannot do what is asked for.
+        """
+        self._network.engine.prompt(options)
         feed = Feed(self, take)
         self._feeds.add(feed)
         self._network.do(partial(self._network.open, feed, options))
@@ -259,11 +262,7 @@ class NetworkThread(threading.Thread):
 
     def open(self, feed: Feed, options: Options) -> None:
         """Opens a feed's stream."""
-        try:
-            self._streams[feed] = self.engine.open(options)
-        except ValueError as error:  # what the client asked for cannot be done
-            refused = State(feed, [Error("bad_message", str(error))], 0, 0, True)
-            self._loop.call_soon_threadsafe(self._report, Report(NOTHING, 0.0, [refused]))
+        self._streams[feed] = self.engine.open(options)
 
     def tell(self, feed: Feed, message: Callable[..., None], *given: object) -> None:
         """Passes something on to a feed's stream, if it is still there."""

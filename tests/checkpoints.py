@@ -28,8 +28,11 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from model import Wish
+
 SPECIAL = ("<|end_of_text|>", "<|start_of_role|>", "<|end_of_role|>", "<|pad|>")
 LETTERS = ("\n", *(chr(code) for code in (*range(32, 127), *range(192, 384))))  # one token a character
+WRITE = Wish(prompt="write")
 AUDIO_TOKEN = len(SPECIAL) + len(LETTERS)  # the last row of the table, as in the real checkpoints
 VOCABULARY = AUDIO_TOKEN + 1
 

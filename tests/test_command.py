@@ -187,6 +187,13 @@ def test_a_folder_that_may_not_be_written_says_so(run: Run, tmp_path: Path) -> N
         ["a.wav", "b.wav", "--format", "srt"],
         ["one/talk.wav", "two/Talk.mp3", "--output", "."],
         ["a.wav", "--mic"],
+        ["a.wav", "--task", "sing"],
+        ["a.wav", "--task", "translate"],
+        ["a.wav", "--target-language", "fr"],
+        ["a.wav", "--language", "Latin"],
+        ["a.wav", "--task", "translate", "--language", "fr", "--target-language", "French"],
+        ["a.wav", "--prompt", "Write.", "--task", "transcribe"],
+        ["a.wav", "--speakers", "--punctuate"],
     ],
 )
 def test_wrong_usage_is_one_line_and_touches_nothing(run: Run, arguments: list[str]) -> None:
@@ -194,6 +201,27 @@ def test_wrong_usage_is_one_line_and_touches_nothing(run: Run, arguments: list[s
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith("granite-stream: ")
     assert result.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("live", [[], ["--live"], ["--events"]])
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        (["--task", "translate", "--target-language", "fr"], "this model only transcribes plain English"),
+        (["--keywords", "Ada"], "this model only transcribes plain English"),
+        (["--speakers"], "only granite-speech-4.1-2b-plus writes speakers and times"),
+        (["--prompt", "<|audio|>"], "the prompt holds 2 <|audio|> placeholders, it needs exactly 1"),
+    ],
+)
+def test_what_the_model_cannot_do_is_wrong_usage(run: Run, wish: list[str], message: str, live: list[str]) -> None:
+    result = run(CLOCKS, *wish, *live)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith(f"granite-stream: {message}")
+    assert result.err.count("\n") == 1
+
+
+def test_what_every_model_does_changes_nothing(run: Run) -> None:
+    assert run(CLOCKS, "--task", "transcribe", "--language", "English", "--no-punctuate") == run(CLOCKS)
 
 
 def test_a_file_named_like_a_command_is_reached_by_its_path() -> None:

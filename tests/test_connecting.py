@@ -15,7 +15,7 @@ import pytest
 import srt
 
 from clients.connecting import main
-from model import GraniteSpeech
+from model import GraniteSpeech, Wish
 from streamer.access import Access, digest
 from streamer.options import Options
 from tests.speaking import FINALS_ONLY, Service, finals, local, service
@@ -130,7 +130,18 @@ async def test_what_the_user_wants_reaches_the_stream(there: Service, connect: C
         "Ada, Granite",
     ]
     assert (await connect(there.url, CLOCKS, "--speed", 0, *wanted)).code == 0
-    assert seen == [Options(900, 800, 20.0, "Write. Keywords: Ada, Granite", latency="low")]
+    assert seen == [Options(900, 800, 20.0, Wish(prompt="Write.", keywords=("Ada", "Granite")), latency="low")]
+
+
+async def test_what_is_to_be_written_reaches_the_stream(there: Service, connect: Connect) -> None:
+    seen: list[Options] = []
+    opened = there.worker.open
+    there.worker.open = lambda options, take: (seen.append(options), opened(options, take))[1]
+    wanted = ["--task", "translate", "--language", "de", "--target-language", "Italian", "--no-punctuate"]
+    assert (await connect(there.url, CLOCKS, "--speed", 0, *wanted)).code == 2, "nano cannot"
+    assert (await connect(there.url, CLOCKS, "--speed", 0, "--task", "transcribe", "--language", "en")).code == 0
+    asked = [Wish("translate", "de", "Italian", punctuate=False), Wish("transcribe", "en")]
+    assert [options.wish for options in seen] == asked
 
 
 async def test_one_bad_file_does_not_stop_the_others(there: Service, connect: Connect, tmp_path: Path) -> None:
@@ -164,6 +175,10 @@ async def test_a_token_is_read_from_its_file(there: Service, connect: Connect, t
         (["{url}", CLOCKS, "--device", "desk"], 2, "--device and --save go with --mic"),
         (["{url}", CLOCKS, "--step", "0"], 2, "0 is out of bounds; the least is 1"),
         (["{url}", CLOCKS, "--endpoint", "5"], 2, "endpoint_ms is 5; it must lie between"),
+        (["{url}", CLOCKS, "--task", "translate"], 2, "translating needs a target language: English, French"),
+        (["{url}", CLOCKS, "--prompt", "Write.", "--punctuate"], 2, "leave out either it or punctuate (see"),
+        (["{url}", CLOCKS, "--keywords", "Ada"], 2, "this model only transcribes plain English"),
+        (["{url}", CLOCKS, "--speakers"], 2, "only granite-speech-4.1-2b-plus writes speakers and times"),
         (["{url}", CLOCKS, "--events", "--format", "srt"], 2, "goes with it only if --output says where"),
         (["{url}", CLOCKS, HOTEL, "--format", "srt"], 2, "several files as srt need --output DIR"),
     ],

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from model import GraniteSpeech
+from model import GraniteSpeech, Wish
 from streamer import Engine, Options
 from streamer.events import Done, Error, Final
 
@@ -170,5 +170,5 @@ def test_audio_that_waits_is_counted_until_it_is_looked_at(engine, spoken):
 @pytest.mark.parametrize(("instruction", "why"), [("x" * 1000, "at most 256 fit"), ("<|audio|>", "placeholder")])
 def test_a_prompt_that_leaves_no_room_for_audio_is_refused(engine, instruction, why):
     with pytest.raises(ValueError, match=why):
-        engine.open(Options(instruction=instruction))
+        engine.open(Options(wish=Wish(prompt=instruction)))
     assert engine._streams == []

@@ -30,7 +30,7 @@ from transformers import (
 
 from model.lora import CONFIG, WEIGHTS
 from model.speech import GraniteSpeech, Span
-from tests.checkpoints import AUDIO_TOKEN, TEMPLATE_3, TEMPLATE_4, change, samples_for, scaled, speech, tokenizer
+from tests.checkpoints import AUDIO_TOKEN, TEMPLATE_3, TEMPLATE_4, WRITE, change, samples_for, scaled, speech, tokenizer
 from tests.shapes import ADAPTER, shape
 
 VOCABULARY = 4096
@@ -159,7 +159,7 @@ def ours(network: GraniteSpeech) -> Stages:
     prompt, embed = network.processor.prompt("write"), network.language_model.embed
     inputs = torch.cat([embed(prompt.prefix), heard.embeddings, embed(prompt.suffix)])
     logits, plain = (network.language_model(inputs, [len(inputs)], audio) for audio in (True, False))
-    text = network.transcribe(SAMPLES, "write", max_tokens=WORDS)
+    text = network.transcribe(SAMPLES, WRITE, max_tokens=WORDS)
     return Stages(features, heard.hidden, heard.log_probs, heard.embeddings, logits, plain, text)
 
 

@@ -85,6 +85,11 @@ BAD_MESSAGES: list[tuple[list[str | bytes], int, str, str]] = [
     ([start(prompt="a" * 5000)], 1008, "bad_message", "characters"),
     ([start(keywords="Granite")], 1008, "bad_message", "keywords is"),
     ([start(keywords=[1])], 1008, "bad_message", "keywords is"),
+    ([start(task="sing")], 1008, "bad_message", "task is 'sing'; it must be one of transcribe, translate"),
+    ([start(task="translate", target_language="fr")], 1008, "bad_message", "this model only transcribes plain English"),
+    ([start(language="de")], 1008, "bad_message", "this model only transcribes plain English"),
+    ([start(speakers=True)], 1008, "bad_message", "only granite-speech-4.1-2b-plus writes speakers"),
+    ([start(prompt="<|audio|>")], 1008, "bad_message", "the prompt holds 2 <|audio|> placeholders"),
     ([start(resume="gone")], 1008, "unknown_session", "start another one"),
     ([start(resume=5)], 1008, "bad_message", "resume is 5"),
     ([start(after=-1)], 1008, "bad_message", "after is -1"),
@@ -109,6 +114,12 @@ async def test_a_message_that_is_wrong_is_told_what_would_be_right(
     assert talk.code == code
     assert [each["code"] for each in talk.of("error")] == ([error] if error else [])
     assert all(words in each["message"] for each in talk.of("error"))
+
+
+async def test_what_the_model_cannot_do_is_refused_before_it_is_ready(there: Service) -> None:
+    talk = await hear_out(there.url, [start(task="translate", target_language="fr")])
+    assert [message["type"] for message in talk.messages] == ["error"]
+    await there.all_gone()
 
 
 async def test_all_of_them_at_once_change_no_word_of_another_speaker(there: Service, nano: GraniteSpeech) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed
 
 from streamer import native
+from streamer.options import WISHES
 from streamer.server import Server
 from streamer.session import Hold, Session
 from streamer.sessions import Limits
@@ -29,7 +30,7 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=6,
 )
-NAMES = ["sample_rate", "encoding", "channels", "step_ms", "partials", "words", "prompt", "keywords", "resume", "after"]
+NAMES = ["sample_rate", "encoding", "channels", "step_ms", "partials", "words", "resume", "after", *WISHES]
 starts = st.dictionaries(st.sampled_from(NAMES), anything, max_size=2).map(lambda fields: {"type": "start", **fields})
 good = st.binary(max_size=400) | st.text(max_size=20).map(lambda name: {"type": "finalize", "id": name, "more": name})
 bad = st.sampled_from([{"type": "stop"}, {"type": "start"}]) | starts | anything | st.text(max_size=30)

@@ -20,7 +20,7 @@ from model.errors import CheckpointError
 from model.granite import Extension, switch
 from model.lora import CONFIG, TARGETS, WEIGHTS, LoraConfig
 from model.speech import GraniteSpeech, Span
-from tests.checkpoints import AUDIO_TOKEN, VARIANTS, adapt, change, samples_for, save, speech
+from tests.checkpoints import AUDIO_TOKEN, VARIANTS, WRITE, adapt, change, samples_for, save, speech
 
 VARIANT = VARIANTS[1]  # 3.3
 TOLERANCE = 1e-5
@@ -136,9 +136,9 @@ def test_every_style_of_the_adapters_keys_gives_the_same_weights(
 
 def test_greedy_text_equals_generate(both: Both, plain: GraniteSpeech) -> None:
     inputs, _ = both.prompt()
-    text = both.ours.transcribe(HEARD, "write", max_tokens=WORDS)
+    text = both.ours.transcribe(HEARD, WRITE, max_tokens=WORDS)
     assert text == both.generate(**inputs)
-    assert text != plain.transcribe(HEARD, "write", max_tokens=WORDS), "an adapter without effect proves nothing"
+    assert text != plain.transcribe(HEARD, WRITE, max_tokens=WORDS), "an adapter without effect proves nothing"
 
 
 @pytest.mark.parametrize("question", ["why?", "Who was Ada Lovelace, and what did she write?"])
@@ -198,7 +198,7 @@ def test_a_mask_is_made_only_for_a_mixed_batch(audio: list[bool], expected: bool
 
 
 def test_the_base_weights_stay_what_they_were(both: Both, plain: GraniteSpeech) -> None:
-    both.ours.transcribe(HEARD, "write", max_tokens=WORDS)
+    both.ours.transcribe(HEARD, WRITE, max_tokens=WORDS)
     both.ours.answer("why?", max_tokens=WORDS)
     adapted = both.ours.state_dict()
     assert all(torch.equal(tensor, adapted[name]) for name, tensor in plain.state_dict().items())
@@ -206,7 +206,7 @@ def test_the_base_weights_stay_what_they_were(both: Both, plain: GraniteSpeech) 
 
 def test_an_adapter_that_lies_there_is_used_as_the_reference_does(both: Both, directory: Path) -> None:
     change(directory / "config.json", has_lora_adapter=False)
-    assert load(directory).transcribe(HEARD, "write", max_tokens=WORDS) == both.generate(**both.prompt()[0])
+    assert load(directory).transcribe(HEARD, WRITE, max_tokens=WORDS) == both.generate(**both.prompt()[0])
 
 
 @pytest.mark.parametrize("names", [[CONFIG], [WEIGHTS], [CONFIG, WEIGHTS]], ids=" and ".join)

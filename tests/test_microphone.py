@@ -203,16 +203,18 @@ def test_devices_are_listed_with_what_plays(room: Room) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "cure"),
+    ("arguments", "code", "cure"),
     [
-        (["--device", "nonesuch"], "granite-stream devices lists them"),
-        (["--device", "room", "--save", "README.md"], "is there already; choose another name"),
-        (["--device", "room", "--output", "/proc/transcripts"], "cannot be written"),
+        (["--device", "nonesuch"], 1, "granite-stream devices lists them"),
+        (["--device", "room", "--save", "README.md"], 1, "is there already; choose another name"),
+        (["--device", "room", "--output", "/proc/transcripts"], 1, "cannot be written"),
+        (["--device", "room", "--punctuate", "--prompt", "Write."], 2, "leave out either it or punctuate"),
+        (["--device", "room", "--punctuate"], 2, "this model only transcribes plain English"),
     ],
 )
-def test_what_cannot_be_is_one_line(room: Room, arguments: list[str], cure: str) -> None:
+def test_what_cannot_be_is_one_line(room: Room, arguments: list[str], code: int, cure: str) -> None:
     result = command(room, "--mic", *arguments)
-    assert (result.returncode, result.stdout) == (1, "")
+    assert (result.returncode, result.stdout) == (code, "")
     assert result.stderr.startswith("granite-stream: ")
     assert result.stderr.count("\n") == 1
     assert cure in result.stderr

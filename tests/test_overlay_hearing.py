@@ -79,6 +79,13 @@ async def test_with_a_daemon_that_writes_down_what_the_microphone_here_hears(
         await asyncio.wait_for(daemon.server.sessions.empty.wait(), 60)
 
 
+def test_what_its_model_cannot_do_ends_it_with_one_line(there: Desktop) -> None:
+    with there.overlay(*LISTENING, "--task", "translate", "--target-language", "fr") as process:
+        assert process.wait(60) == 2
+        lines = [line for line in process.stderr.read().splitlines() if "overlay is locked" not in line]
+    assert [line.partition(";")[0] for line in lines] == ["granite-stream: this model only transcribes plain English"]
+
+
 def test_it_ends_at_once_when_it_is_asked_to_while_its_model_loads(there: Desktop, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "config.json")  # whoever reads it waits for somebody to write
     with there.overlay(*LISTENING, "--model", str(tmp_path)) as process:

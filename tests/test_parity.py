@@ -24,7 +24,7 @@ from transformers import (
 from model.checkpoint import NANO
 from model.processor import INSTRUCTION, merge
 from model.speech import GraniteSpeech, Heard, Span
-from tests.checkpoints import AUDIO_TOKEN, VARIANTS, recording, reference, samples_for, save, speech
+from tests.checkpoints import AUDIO_TOKEN, VARIANTS, WRITE, recording, reference, samples_for, save, speech
 
 TOLERANCE = 1e-5
 BLOCK = 200  # frames
@@ -178,7 +178,7 @@ def test_greedy_text_equals_generate(both: Both, frames: int) -> None:
     said = both.reference.generate(**{**theirs.inputs, "input_ids": ids}, do_sample=False, max_new_tokens=limit)
     text = both.network.processor.decode(said[0, ids.shape[1] :].tolist())
     assert text  # one token is one character, so equal text is equal tokens; some of these stop by themselves
-    assert both.network.transcribe(samples, "write", max_tokens=limit) == text.strip()
+    assert both.network.transcribe(samples, WRITE, max_tokens=limit) == text.strip()
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from model import Wish
 from streamer.pages import Health
 from streamer.server import Server
 from streamer.sessions import Limits
@@ -99,8 +100,8 @@ async def test_what_a_client_asks_for_reaches_its_stream_and_no_other():
         talk = await hear_until(other, "final")
         asked, usual = (feed.options for feed in here.worker.feeds)
         assert (asked.step_ms, asked.endpoint_ms, asked.partials) == (600, 900, False)
-        assert asked.instruction == "Write. Keywords: Łódź"
-        assert (usual.update_ms, usual.latency, usual.instruction) == (300, "balanced", None)
+        assert asked.wish == Wish(prompt="Write.", keywords=("Łódź",))
+        assert (usual.update_ms, usual.latency, usual.wish) == (300, "balanced", Wish())
         assert talk.of("final")[0]["words"] == []
 
 
@@ -108,7 +109,8 @@ async def test_the_service_s_prompt_holds_where_a_client_brings_none():
     async with running(Server(limits=Limits(prompt="Translate."))) as here:
         await whole(here.url, b"")
         await whole(here.url, b"", prompt="Write.")
-        assert [feed.options.instruction for feed in here.worker.feeds] == ["Translate.", "Write."]
+        await whole(here.url, b"", task="transcribe")
+        assert [feed.options.wish.prompt for feed in here.worker.feeds] == ["Translate.", "Write.", None]
 
 
 async def test_other_rates_and_channels_are_heard_as_16_khz_mono():

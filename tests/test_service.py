@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from model.errors import CheckpointError
-from streamer import service
+from model import CheckpointError, Wish
+from streamer import Options, service
 from streamer.engine import Engine
 from streamer.logs import LineFormatter
 from streamer.serving import parse
@@ -158,6 +158,13 @@ async def test_a_model_that_cannot_be_loaded_is_one_line_and_exit_code_1():
         raise CheckpointError("no such model; name another one")
 
     assert await run(load) == (1, ["no such model; name another one"])
+
+
+async def test_a_prompt_that_no_model_takes_is_one_line_and_exit_code_2(nano):
+    def load():
+        Engine(nano).prompt(Options(wish=Wish(prompt="<|audio|>")))
+
+    assert await run(load) == (2, ["the prompt holds 2 <|audio|> placeholders, it needs exactly 1"])
 
 
 async def test_a_network_that_dies_tells_its_speakers_and_ends_the_process(nano, monkeypatch, caplog):

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from model.tasks import LANGUAGES, SPEAKERS, TARGETS, TIMES, instruct
+from model import Wish, WishError
+from model.tasks import LANGUAGES, SPEAKERS, TARGETS, TIMES
 
 PLAIN = "can you transcribe the speech into a written format?"
+
+
+def asked(plus: bool = False, only_transcribes: bool = False, **wish: Any) -> str:
+    return Wish(**wish).instruction(plus, only_transcribes)
 
 
 @pytest.mark.parametrize(
@@ -31,13 +38,17 @@ PLAIN = "can you transcribe the speech into a written format?"
             {"task": "translate", "target_language": "German", "punctuate": False, "keywords": ["Ada"]},
             "translate the speech to German. Keywords: Ada",
         ),
+        ({"prompt": "Write."}, "Write."),
+        ({"prompt": "Write.", "keywords": ["Ada"], "plus": True}, "Write. Keywords: Ada"),
+        ({"only_transcribes": True, "task": "transcribe", "language": "en", "punctuate": False}, PLAIN),
+        ({"only_transcribes": True, "prompt": "Write."}, "Write."),
         ({"speakers": True, "plus": True}, SPEAKERS),
         ({"times": True, "plus": True}, TIMES),
     ],
     ids=lambda value: ", ".join(value) if isinstance(value, dict) else "",
 )
 def test_a_task_is_asked_for_in_the_words_of_the_cards(options: dict[str, object], instruction: str) -> None:
-    assert instruct(**options) == instruction
+    assert asked(**options) == instruction
 
 
 @pytest.mark.parametrize(
@@ -47,18 +58,26 @@ def test_a_task_is_asked_for_in_the_words_of_the_cards(options: dict[str, object
         ({"task": "translate", "target_language": "Latin"}, "does not know Latin; it knows English"),
         ({"task": "translate", "target_language": "en", "language": "English"}, "is English already; transcribe it"),
         ({"language": "zh"}, "does not know zh; it knows English"),
-        ({"target_language": "fr"}, "to get fr, translate"),
+        ({"target_language": "fr"}, "to get French, translate"),
         ({"task": "translate", "target_language": "fr", "plus": True}, "plus writes what is said"),
         ({"punctuate": True, "plus": True}, "without punctuation"),
+        ({"task": "sing"}, "task is 'sing'; it must be one of transcribe, translate"),
+        ({"prompt": "Write.", "task": "translate", "target_language": "fr"}, "either it or task, target_language"),
+        ({"prompt": "Write.", "times": True}, "either it or times"),
+        ({"only_transcribes": True, "task": "translate", "target_language": "fr"}, "only transcribes plain English"),
+        ({"only_transcribes": True, "punctuate": True}, "only transcribes plain English"),
+        ({"only_transcribes": True, "keywords": ["Ada"]}, "only transcribes plain English"),
+        ({"only_transcribes": True, "language": "fr"}, "only transcribes plain English"),
         ({"speakers": True}, "only granite-speech-4.1-2b-plus"),
-        ({"speakers": True, "times": True, "plus": True}, "speakers or times, not both"),
+        ({"speakers": True, "times": True, "plus": True}, "speakers or times can be written, not both"),
         ({"times": True, "keywords": ["Ada"], "plus": True}, "go with a plain transcript"),
     ],
     ids=lambda value: ", ".join(value) if isinstance(value, dict) else "",
 )
 def test_what_does_not_go_together_is_refused(options: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        instruct(**options)
+    with pytest.raises(WishError, match=message) as refusal:
+        asked(**options)
+    assert "\n" not in str(refusal.value)
 
 
 def test_what_can_be_heard_can_be_written() -> None:

@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.tasks import Wish
 from streamer import wire
 from streamer.events import Final, Partial, Word, from_dict
+from streamer.options import WISHES
 from streamer.wire import Finalize, Start, Stop, WireError, parse
 
 
@@ -32,14 +34,23 @@ def test_fields_of_later_versions_are_left_alone():
     assert start(mood="cheerful", nested={"deep": [1]}) == start(mood=1, nested=None)
 
 
-def test_prompt_and_keywords_become_one_instruction():
-    assert start(prompt="Write.", keywords=["Łódź", "Ewa"]).options.instruction == "Write. Keywords: Łódź, Ewa"
-    assert start(prompt=None).options.instruction is None
+def test_what_the_model_is_to_write_is_one_wish():
+    assert start(prompt=None).options.wish == Wish()
+    assert start(prompt="Write.", keywords=["Łódź"]).options.wish == Wish(prompt="Write.", keywords=("Łódź",))
+    asked = {"task": "translate", "language": "de", "target_language": "fr", "punctuate": False}
+    assert start(**asked).options.wish == Wish(**asked)
+    assert start(speakers=True).options.wish == Wish(speakers=True)
 
 
 def test_the_service_s_prompt_holds_where_there_is_none():
-    assert parse('{"type": "start"}', prompt="Translate.").options.instruction == "Translate."
-    assert parse('{"type": "start", "prompt": "Write."}', prompt="Translate.").options.instruction == "Write."
+    def prompt(**fields):
+        return parse(json.dumps({"type": "start", **fields}), prompt="Shout.").options.wish.prompt
+
+    assert prompt() == "Shout."
+    assert prompt(keywords=["Ewa"], language="de") == "Shout."
+    assert prompt(prompt="Write.") == "Write."
+    assert prompt(task="transcribe") is None
+    assert prompt(punctuate=True) is None
 
 
 def test_the_other_messages():
@@ -67,6 +78,19 @@ def test_the_other_messages():
         ({"prompt": {}}, "prompt is {}; it must be a text"),
         ({"prompt": "\ud800"}, 'prompt is "\\ud800"; it must be a text'),
         ({"prompt": "x" * 1001}, "prompt and keywords have 1001 characters; at most 1000 fit"),
+        ({"task": "sing"}, "task is 'sing'; it must be one of transcribe, translate"),
+        ({"task": 1}, "task is 1; it must be a text of at most 256 characters"),
+        (
+            {"language": "tlh"},
+            "the model does not know tlh; it knows English, French, German, Spanish, Portuguese, Japanese",
+        ),
+        ({"target_language": "fr"}, "a transcript is in the language that is spoken; to get French, translate"),
+        ({"punctuate": "yes"}, 'punctuate is "yes"; it must be true or false'),
+        ({"speakers": 1}, "speakers is 1; it must be true or false"),
+        (
+            {"prompt": "Write.", "task": "transcribe", "punctuate": True},
+            "a prompt says all that is to be done; leave out either it or task, punctuate",
+        ),
         ({"keywords": "Ewa"}, 'keywords is "Ewa"; it must be a list of at most 500 texts'),
         ({"keywords": [1]}, "keywords is [1]; it must be a list of at most 500 texts"),
         ({"after": -1}, "after is -1; it must be a whole number, 0 or more"),
@@ -116,7 +140,7 @@ anything = st.recursive(
     max_leaves=5,
 )
 names = st.sampled_from(
-    ["sample_rate", "encoding", "channels", "step_ms", "partials", "words", "prompt", "keywords", "resume", "after"]
+    ["sample_rate", "encoding", "channels", "step_ms", "partials", "words", "resume", "after", *WISHES]
 )
 
 

@@ -3,6 +3,7 @@ import asyncio
 import numpy as np
 import pytest
 
+from model import Wish, WishError
 from streamer import Engine, Options
 from streamer.events import Done, Error, Final, Finalized
 from streamer.worker import Worker
@@ -121,12 +122,13 @@ async def test_a_stream_that_breaks_says_so_and_the_others_go_on(worker, spoken)
     assert await other
 
 
-async def test_a_stream_that_cannot_be_opened_is_told_why(worker, spoken):
-    listener = Listener()
-    feed = worker.open(Options(instruction="<|audio|>"), listener)
-    feed.push(spoken[0].samples.numpy())
-    assert await listener.texts() == []
-    assert [event.code for event in listener.events] == ["bad_message"]
+@pytest.mark.parametrize(
+    ("wish", "why"),
+    [(Wish(prompt="<|audio|>"), "placeholder"), (Wish(task="translate", target_language="fr"), "only transcribes")],
+)
+async def test_what_the_model_cannot_do_opens_no_stream(worker, spoken, wish, why):
+    with pytest.raises(WishError, match=why):
+        worker.open(Options(wish=wish), Listener())
     assert worker.load.streams == 0
     assert await play(worker, spoken[1].samples.numpy())
 

@@ -52,7 +52,7 @@ def order(what: str, complain: Complain) -> int:
 
 
 def run(given: Namespace, open_source: OpenSource, complain: Complain) -> int:
-    """Shows captions until the user has enough; gives the exit code."""
+    """Shows captions until the user has enough, or their source breaks: then with its error. Gives the exit code."""
     app = QApplication.instance() or QApplication([])
     assert isinstance(app, QApplication), "nobody else makes one"
     app.setQuitOnLastWindowClosed(False)
@@ -67,7 +67,8 @@ class Overlay(QObject):
 
     def __init__(self, app: QApplication, given: Namespace, open_source: OpenSource, complain: Complain) -> None:
         super().__init__()
-        self._app, self._complain, self._error = app, complain, ""
+        self._app, self._complain = app, complain
+        self._error: Exception | None = None
         self._window = Window(Board(given.hide), given.look, is_composited(), can_mute=not given.channel)
         self._control, self._bridge = Control(), Bridge()
         self._outlet = self._bridge.outlet()
@@ -76,7 +77,7 @@ class Overlay(QObject):
         self._tray = self._tray_icon() if QSystemTrayIcon.isSystemTrayAvailable() else None
 
     def run(self) -> int:
-        """Until it is told to end."""
+        """Until it is told to end; raises what the source broke with."""
         self._window.show()
         self._remember(self._window.look)
         if self._window.look.locked:
@@ -88,8 +89,8 @@ class Overlay(QObject):
         self._window.hide()
         self._source.stop(LEAVING_SECONDS)
         if self._error:
-            self._complain(self._error)
-        return FAILED if self._error else DONE
+            raise self._error
+        return DONE
 
     def _connect(self) -> None:
         window, bridge, queued = self._window, self._bridge, Qt.ConnectionType.QueuedConnection
@@ -118,7 +119,7 @@ class Overlay(QObject):
             remember(config_file(), look)
 
     def _fail(self, error: Exception) -> None:
-        self._error = " ".join(str(error).split()) or type(error).__name__
+        self._error = error
         self._app.quit()
 
     def _tray_icon(self) -> QSystemTrayIcon:

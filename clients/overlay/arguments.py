@@ -11,8 +11,10 @@ from clients.arguments import (
     add_devices,
     add_model_options,
     add_stream_options,
+    add_wishes,
     channel,
     number,
+    stream_options,
     tell_devices_apart,
 )
 from clients.asking import choices
@@ -48,6 +50,7 @@ def parse(arguments: Sequence[str], complain: Callable[[str], None]) -> argparse
         given.look = remembered(config_file(), **{name: getattr(given, name) for name in names})
     except ValueError as error:
         parser.error(str(error))
+    given.options = stream_options(parser, given)
     given.choices = choices(parser, given)
     return given
 
@@ -69,6 +72,7 @@ def _parser() -> Parser:
     _add_look(parser)
     _add_orders(parser)
     add_stream_options(parser)
+    add_wishes(parser)
     add_model_options(parser.add_argument_group("without URL"))
     return parser
 

@@ -59,7 +59,8 @@ def export(work: Path, checkpoint: Path, folder: Path, confidence_power: float =
     }
     save_file(weights, str(folder / "model.safetensors"), metadata={"format": "pt"})
     (folder / "model.safetensors").chmod(0o644)  # the library makes it readable for its owner alone
-    for name, values in settings({**saved["config"], "confidence_power": confidence_power}).items():
+    found = {"confidence_power": confidence_power, "only_transcribes": True}  # no other instruction was trained on
+    for name, values in settings({**saved["config"], **found}).items():
         (folder / name).write_text(json.dumps(values, indent=1) + "\n", "utf8")
     (folder / "chat_template.jinja").write_text(TEMPLATE, "utf8")
     tokenizer_of(work).save(str(folder / "tokenizer.json"))

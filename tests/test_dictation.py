@@ -155,3 +155,4 @@ def test_without_letters_there_are_no_tokens():
     assert token_limit(seconds=30, letters=0) == 0
     assert token_limit(seconds=30, letters=10) == 18
     assert token_limit(seconds=1, letters=100) == 16
+    assert token_limit(seconds=1, letters=100, timed=True) == 96

@@ -81,7 +81,7 @@ async def test_with_a_daemon_that_writes_down_what_the_microphone_here_hears(
 
 def test_what_its_model_cannot_do_ends_it_with_one_line(there: Desktop) -> None:
     with there.overlay(*LISTENING, "--task", "translate", "--target-language", "fr") as process:
-        assert process.wait(60) == 2
+        assert process.wait(120) == 2
         lines = [line for line in process.stderr.read().splitlines() if "overlay is locked" not in line]
     assert [line.partition(";")[0] for line in lines] == ["granite-stream: this model only transcribes plain English"]
 

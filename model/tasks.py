@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
 
 from model.errors import WishError
@@ -83,19 +83,18 @@ class Wish:
 
         Args:
             plus: it is a `plus`, which is asked in other words.
-            only_transcribes: it was trained on one instruction, and on English.
+            only_transcribes: it was trained on one instruction, without keywords, and on English.
 
         Raises:
             WishError: the checkpoint cannot do this; the message says which can.
         """
+        if only_transcribes and self.keywords:  # a hint; a model that never learned to take it writes worse with it
+            return replace(self, keywords=()).instruction(plus, only_transcribes)
         words = self._words(plus) if self.prompt is None else self.prompt
-        asked = f"{words} Keywords: {', '.join(self.keywords)}" if self.keywords else words
-        beyond = self.prompt is None and (
-            asked != PLAIN or _language(self.language, LANGUAGES) not in (None, "English")
-        )
-        if only_transcribes and beyond:
+        foreign = _language(self.language, LANGUAGES) not in (None, "English")
+        if only_transcribes and self.prompt is None and (words != PLAIN or foreign):
             raise WishError("this model only transcribes plain English; granite-stream models lists those that do more")
-        return asked
+        return f"{words} Keywords: {', '.join(self.keywords)}" if self.keywords else words
 
     def _words(self, plus: bool) -> str:
         if plus and (self.task == "translate" or self.punctuate):

@@ -208,7 +208,6 @@ def test_wrong_usage_is_one_line_and_touches_nothing(run: Run, arguments: list[s
     ("wish", "message"),
     [
         (["--task", "translate", "--target-language", "fr"], "this model only transcribes plain English"),
-        (["--keywords", "Ada"], "this model only transcribes plain English"),
         (["--speakers"], "only granite-speech-4.1-2b-plus writes speakers and times"),
         (["--prompt", "<|audio|>"], "the prompt holds 2 <|audio|> placeholders, it needs exactly 1"),
     ],

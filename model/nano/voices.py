@@ -132,7 +132,7 @@ class Kokoro:
 
     def __init__(self, folder: Path, held_out: bool) -> None:
         import kokoro_onnx
-        import onnxruntime  # type: ignore[import-not-found]
+        import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1

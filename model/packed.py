@@ -2,7 +2,8 @@
 
 Weights are rounded, what they are multiplied with hardly is. For a few rows, as in decoding, there are kernels on a CPU
 that read the packed weights themselves, and rows in bfloat16. For many rows the arithmetic takes longer than the
-reading, so the weights are unpacked for one product, in the type of the rows, and forgotten again.
+reading, so the weights are unpacked for one product, in the type of the rows, and forgotten again: piece by piece, for
+a whole head would be 400 MB of memory that is new each time.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-FEW_8, FEW_4 = 8, 48  # rows up to which the kernels for eight and four bits are faster than unpacking
+FEW_8, FEW_4 = 8, 96  # rows up to which the kernels for eight and four bits are faster than unpacking
 PIECE = 1 << 17  # weights that are packed at once: larger pieces would leave holes in memory as large as the weights
+UNPACKED = 1 << 21  # weights that are unpacked at once: 4 MB in bfloat16; fewer make worse products
 GROUP = 64  # columns that share a scale in four bits
 BLOCKS = (64, 32)  # rows that kernels for four bits have side by side
 PLAIN = tuple(range(BLOCKS[0]))  # the order of rows where no kernel wants another
@@ -57,8 +59,14 @@ class Int8(nn.Module):
         if rows.device.type == "cpu" and len(rows) <= FEW_8:
             product = torch._weight_int8pack_mm(rows.bfloat16(), self.codes, self.scales).to(rows.dtype)
         else:
-            product = F.linear(rows, self.codes.to(rows.dtype)) * self.scales.to(rows.dtype)
+            product = self._many(rows)
         return product.view(*inputs.shape[:-1], -1)
+
+    def _many(self, rows: Tensor) -> Tensor:
+        product = rows.new_empty(len(rows), len(self.codes))
+        for at in _parts(len(self.codes), UNPACKED // self.codes.shape[1]):
+            product[:, at] = F.linear(rows, self.codes[at].to(rows.dtype))
+        return product * self.scales.to(rows.dtype)
 
     def rows(self, indices: Tensor, dtype: torch.dtype) -> Tensor:
         """Rows `[T]` of the weight: `[T, K]`."""
@@ -135,14 +143,15 @@ class Int4(nn.Module):
 
     def _many(self, rows: Tensor) -> Tensor:
         blocks, columns, _ = self.codes.shape
-        codes = self.codes.transpose(0, 1).contiguous()  # [K, blocks, block / 2], while they are small
-        codes = torch.cat([codes & LAST, codes >> 4], dim=-1).to(rows.dtype)  # [K, blocks, block]
-        scales = self.scales.to(rows.dtype).permute(2, 0, 1).reshape(2, -1, blocks, self.block)
-        step, middle = scales[..., self.order].flatten(2).unsqueeze(2)  # [K / 64, 1, blocks * block]
-        # in place: new memory costs more than the arithmetic
-        weights = codes.view(len(step), GROUP, -1).mul_(step).add_(middle - MIDDLE * step)
-        product = rows @ weights.view(columns, -1)  # [M, blocks * block]
-        return product.view(-1, blocks, self.block)[..., self.back].flatten(1)
+        scales = self.scales.to(rows.dtype).view(-1, blocks, self.block, 2)[:, :, self.order]
+        step, middle = scales.permute(3, 1, 0, 2).unsqueeze(3).contiguous()  # [blocks, K / 64, 1, block]
+        product = rows.new_empty(blocks, len(rows), self.block)
+        for at in _parts(blocks, UNPACKED // (columns * self.block)):
+            codes = torch.cat([self.codes[at] & LAST, self.codes[at] >> 4], dim=-1).to(rows.dtype)  # [n, K, block]
+            # in place: new memory costs more than the arithmetic
+            codes.view(len(codes), -1, GROUP, self.block).mul_(step[at]).add_(middle[at] - MIDDLE * step[at])
+            torch.matmul(rows, codes, out=product[at])
+        return product[..., self.back].transpose(0, 1).flatten(1)
 
 
 Packed = Int8 | Int4
@@ -179,9 +188,14 @@ def _laid_out(numbers: Tensor, block: int) -> Tensor:
 
 def _pieces(weight: Tensor, multiple: int = 1) -> Iterator[tuple[slice, Tensor]]:
     """Places and rows as float32, a multiple of so many at once."""
-    step = max(PIECE // weight.shape[1] // multiple, 1) * multiple
-    for start in range(0, len(weight), step):
-        yield slice(start, min(start + step, len(weight))), weight[start : start + step].float()
+    for at in _parts(len(weight), PIECE // weight.shape[1] // multiple * multiple or multiple):
+        yield at, weight[at].float()
+
+
+def _parts(count: int, size: int) -> Iterator[slice]:
+    """So many things in parts of this size, or of one."""
+    for start in range(0, count, max(size, 1)):
+        yield slice(start, min(start + max(size, 1), count))
 
 
 def _divisor(scale: Tensor) -> Tensor:

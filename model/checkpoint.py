@@ -15,9 +15,10 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from model.errors import CheckpointError
-from model.files import NANO, naming_faults, shards
+from model.files import NANO, counts, naming_faults, shards
 from model.hub import Repository
-from model.linear import Bits, packers, put
+from model.known import Size
+from model.linear import Bits, Linear, in_four_bits, packers, put
 from model.packed import Packed
 
 HEAD, EMBEDDING = "language_model.lm_head.weight", "language_model.model.embed_tokens.weight"
@@ -76,6 +77,31 @@ def tensors(paths: list[Path]) -> Iterator[tuple[str, Tensor]]:
                         mapped += tensor.nbytes
                         yield canonical(keys.pop(0)), tensor
                         del tensor
+
+
+def size(module: nn.Module, directory: Path) -> Size:
+    """How many numbers a checkpoint's weights are; `module` is of its shape. Reads only the headers of the files.
+
+    Raises:
+        CheckpointError: a file is missing or cut short.
+    """
+    stored, four = [(canonical(key), count) for key, count in counts(directory)], in_four_bits(module)
+    total, packed = sum(count for _, count in stored), sum(count for name, count in stored if name in four)
+    return Size(total, packed, *met(module))
+
+
+def met(module: nn.Module) -> tuple[int, int]:
+    """How many weights each frame of audio is multiplied with, and how many each token."""
+    per_frame, per_token = 0, 0
+    for name, layer in module.named_modules():
+        if isinstance(layer, Linear):
+            weights = layer.in_features * layer.out_features
+            per_frame, per_token = (
+                (per_frame, per_token + weights)
+                if name.startswith("language_model.")
+                else (per_frame + weights, per_token)
+            )
+    return per_frame, per_token
 
 
 def load_weights(

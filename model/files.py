@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
@@ -12,7 +11,6 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from model.errors import CheckpointError
-from model.known import Size
 from model.lora import CONFIG as ADAPTER_CONFIG
 from model.lora import WEIGHTS as ADAPTER
 
@@ -22,8 +20,6 @@ SMALL = (  # what says which weights there are, and what prompts are made of; al
     *("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "preprocessor_config.json"),
     *(INDEX, ADAPTER_CONFIG),
 )
-# names of what `int4` packs into four bits, as `model.linear.packers` does once there are layers to ask
-FOUR_BITS = re.compile(r"language_model\..*_proj\.weight$|lm_head\.weight$")
 
 
 def weight_names(directory: Path) -> list[str]:
@@ -53,20 +49,16 @@ def shards(directory: Path) -> list[Path]:
     return [directory / name for name in names]
 
 
-def size(directory: Path) -> Size:
-    """How many numbers a checkpoint's weights are.
+def counts(directory: Path) -> Iterator[tuple[str, int]]:
+    """Name of each tensor of a checkpoint, and how many numbers it holds.
 
     Raises:
         CheckpointError: a file is missing or cut short.
     """
-    count = four_bits = 0
     for path in shards(directory):
         with naming_faults(path), safe_open(path, framework="numpy") as file:
             for key in file.keys():  # noqa: SIM118 - no mapping
-                numbers = prod(file.get_slice(key).get_shape())
-                count += numbers
-                four_bits += numbers if FOUR_BITS.search(key) else 0
-    return Size(count, four_bits)
+                yield key, prod(file.get_slice(key).get_shape())
 
 
 @contextmanager

@@ -67,24 +67,34 @@ Pack = Callable[[Tensor, torch.device], Packed]
 def packers(network: nn.Module, bits: Bits) -> dict[str, Pack]:
     """For each weight that is to be packed, by its name, how.
 
-    Four bits are for the language model, which is most of the weights and is read anew for each token; its table of
-    embeddings, and a head that is the same table, stay at eight. Small layers and adapters are never packed: they are
-    made of torch's own classes.
+    Small layers and adapters are never packed: they are made of torch's own classes.
     """
     if bits == "none":
         return {}
-    found = {
-        f"{name}.weight": module for name, module in network.named_modules() if isinstance(module, Linear | Embedding)
-    }
+    four = in_four_bits(network) if bits == "int4" else set()
+    return {name: Int4.pack if name in four else Int8.pack for name in _layers(network)}
+
+
+def in_four_bits(network: nn.Module) -> set[str]:
+    """Names of the weights that `int4` packs into four bits; the others stay at eight.
+
+    They are those of the language model, which is most of the weights and is read anew for each token; but not its
+    table of embeddings, nor a head that is the same table.
+    """
+    found = _layers(network)
     tables = {module.weight for module in found.values() if isinstance(module, Embedding)}
     return {
-        name: Int4.pack if bits == "int4" and _four(name, module, tables) else Int8.pack
+        name
         for name, module in found.items()
+        if name.startswith("language_model.") and module.weight not in tables and Int4.fits(module.weight.shape)
     }
 
 
-def _four(name: str, module: Linear | Embedding, tables: set[Tensor]) -> bool:
-    return name.startswith("language_model.") and module.weight not in tables and Int4.fits(module.weight.shape)
+def _layers(network: nn.Module) -> dict[str, Linear | Embedding]:
+    """Those whose weight may be packed, by its name."""
+    return {
+        f"{name}.weight": module for name, module in network.named_modules() if isinstance(module, Linear | Embedding)
+    }
 
 
 def put(network: nn.Module, name: str, packed: Packed) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from unicodedata import category
@@ -153,7 +152,6 @@ class Processor:
     def _begins_word(self, token: int) -> bool:
         return self.tokenizer.decode([token])[:1].isspace()
 
-    @cached_property
     def lengthening(self) -> Tensor:
         """Which tokens would go on with the word before them, `[vocabulary]` bool: their first character says so."""
         count = self.config.text.vocab_size

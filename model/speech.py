@@ -17,12 +17,11 @@ from torch import Tensor, nn
 from model import memory
 from model.alignment import Alphabet
 from model.cache import KVCache
-from model.checkpoint import load_weights, locate
+from model.checkpoint import load_weights, locate, size
 from model.config import SpeechConfig
 from model.dictation import Dictation
 from model.encoder import Conformer, Edge
 from model.features import SAMPLE_RATE, LogMel
-from model.files import size
 from model.granite import Extension, Granite, Prediction
 from model.guards import token_limit
 from model.known import KNOWN
@@ -68,6 +67,7 @@ class GraniteSpeech(nn.Module):
         self.features = LogMel()
         self.alphabet = Alphabet(config)
         self.processor: Processor
+        self.lengthening: Tensor  # [vocabulary] bool: tokens that go on with the word before them
         self.name = ""
 
     @classmethod
@@ -100,13 +100,17 @@ class GraniteSpeech(nn.Module):
         directory = locate(model)
         config = SpeechConfig.read(directory)
         processor = Processor.read(directory, config)
-        memory.require(str(model), size(directory), form, device)
         with torch.device("meta"):
             network = cls(config)
+        memory.require(str(model), size(network, directory), form, device)
         load_weights(network, directory, dtype, device, quantize)
-        network.processor = processor
+        network.equip(processor)
         network.name = str(model)
         return network.eval().requires_grad_(False)
+
+    def equip(self, processor: Processor) -> None:
+        """Takes the processor that goes with the weights, once they are where they stay."""
+        self.processor, self.lengthening = processor, processor.lengthening().to(self.device)
 
     @property
     def device(self) -> torch.device:
@@ -220,8 +224,7 @@ class GraniteSpeech(nn.Module):
 
     def dictation(self, cache: KVCache, prompt: Prompt, guarded: bool = True) -> Dictation:
         """Something that writes down a segment, in a slot of `cache` that it holds until it is closed."""
-        embed, processor = self.language_model.embed, self.processor
-        return Dictation(cache, prompt, processor.stop_token, embed, guarded, processor.lengthening.to(self.device))
+        return Dictation(cache, prompt, self.processor.stop_token, self.language_model.embed, guarded, self.lengthening)
 
 
 def as_samples(samples: np.ndarray | Tensor) -> Tensor:

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from model import memory
+from model.checkpoint import size
 from model.config import SpeechConfig
 from model.errors import CheckpointError
-from model.files import SINGLE, size
+from model.files import SINGLE
 from model.known import KNOWN, Known, Size
-from model.linear import Bits, packers
+from model.linear import Bits, in_four_bits
 from model.lora import LoraConfig
 from model.memory import Form
 from model.packed import Int4
@@ -91,12 +92,28 @@ def test_parameters_are_counted_without_reading_them(large: Path) -> None:
     with torch.device("meta"):
         network = GraniteSpeech(SpeechConfig.read(large))
     total = sum(each.numel() for each in network.state_dict().values() if each.is_floating_point())
-    assert size(large) == Size(total, in_four_bits(network))
+    assert size(network, large) == Size(total, numbers_in_four_bits(network))
 
 
-def in_four_bits(network: GraniteSpeech) -> int:
+def test_what_is_counted_in_four_bits_is_what_is_packed_into_them(tmp_path: Path) -> None:
+    variant = VARIANTS[0]
+    save(variant, tmp_path)
+    state = load_file(tmp_path / SINGLE)
+    state["language_model.lm_head.weight"] = state["language_model.model.embed_tokens.weight"].clone()
+    save_file(state, tmp_path / SINGLE)
+    network = GraniteSpeech.load(tmp_path, quantize="int4")
+    packed = [
+        each.packed.shape.numel() for each in network.modules() if isinstance(getattr(each, "packed", None), Int4)
+    ]
+    assert packed
+    with torch.device("meta"):
+        shape_alone = GraniteSpeech(network.config)
+    assert size(shape_alone, tmp_path).four_bits == sum(packed), "the tied head, stored twice, is not among them"
+
+
+def numbers_in_four_bits(network: GraniteSpeech) -> int:
     state = network.state_dict()
-    return sum(state[name].numel() for name, pack in packers(network, "int4").items() if pack == Int4.pack)
+    return sum(state[name].numel() for name in in_four_bits(network))
 
 
 @pytest.mark.parametrize(
@@ -183,4 +200,4 @@ def test_known_models_are_as_large_as_their_shapes(known: Known) -> None:
         network = GraniteSpeech(config)
     buffers = sum(each.numel() for each in network.buffers() if each.is_floating_point())
     assert known.size.parameters == buffers + sum(each.numel() for each in network.parameters())
-    assert known.size.four_bits == in_four_bits(network)
+    assert known.size.four_bits == numbers_in_four_bits(network)

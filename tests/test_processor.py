@@ -228,7 +228,7 @@ def test_a_template_of_its_own_comes_before_the_one_in_the_settings(tmp_path: Pa
 
 
 def test_tokens_that_lengthen_a_word_are_those_that_begin_with_a_letter_a_digit_or_a_joint(nano):
-    lengthening, decode = nano.processor.lengthening, nano.processor.tokenizer.decode
+    lengthening, decode = nano.processor.lengthening(), nano.processor.tokenizer.decode
     assert len(lengthening) == nano.config.text.vocab_size
     assert not lengthening[nano.processor.stop_token]
     for token in range(len(lengthening)):

@@ -182,7 +182,7 @@ def main(arguments: argparse.Namespace) -> None:
     ways = ways_to_listen(arguments.stage)
     tried = copy.deepcopy(trainer.network).eval()
     if judge and arguments.stage != "encoder":
-        tried.processor = processor_of(arguments.work)
+        tried.equip(processor_of(arguments.work))
 
     def evaluation() -> str:
         assert judge is not None

@@ -95,7 +95,7 @@ def ours(config: GraniteSpeechConfig) -> GraniteSpeech:
     network.load_state_dict(
         {name: _draw(name, each, noise) for name, each in network.state_dict().items()}, assign=True
     )
-    network.processor = Processor.read(NANO, shape)
+    network.equip(Processor.read(NANO, shape))
     network.processor.stop_token = -1  # no token is: decoding goes on to the limit
     network.alphabet = Alphabet(
         dataclasses.replace(shape, ctc_labels=("",))

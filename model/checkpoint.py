@@ -14,6 +14,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from model.config import READ
 from model.errors import CheckpointError
 from model.files import NANO, counts, naming_faults, shards
 from model.hub import Repository
@@ -22,6 +23,7 @@ from model.linear import Bits, Linear, in_four_bits, packers, put
 from model.packed import Packed
 
 HEAD, EMBEDDING = "language_model.lm_head.weight", "language_model.model.embed_tokens.weight"
+STORED = (torch.float32, torch.float16, torch.bfloat16)  # what weights may be; others lack the scales they need
 IGNORED = (
     ".num_batches_tracked",
     ".attention_dists",
@@ -110,7 +112,7 @@ def load_weights(
     """Fills a module made on the `meta` device, strictly. Weights that `bits` packs are packed as they are read.
 
     Raises:
-        CheckpointError: a tensor is missing, unexpected, not floating point, or has the wrong shape; they are named.
+        CheckpointError: a tensor is missing, unexpected, of another type, or has the wrong shape; they are named.
     """
     wanted = {name: tensor.shape for name, tensor in module.state_dict().items() if not name.endswith(IGNORED)}
     tied = {HEAD} if _tied(module) else set()
@@ -122,8 +124,11 @@ def load_weights(
             wrong.append(f"unexpected {name}")
         elif tensor.shape != wanted[name]:
             wrong.append(f"{name} is {list(tensor.shape)}, should be {list(wanted[name])}")
-        elif not tensor.is_floating_point():
-            wrong.append(f"{name} is {tensor.dtype}, should be floating point")
+        elif tensor.dtype not in STORED:
+            raise CheckpointError(
+                f"{name} in {directory} is {str(tensor.dtype).removeprefix('torch.')}; {READ}: "
+                "take the original checkpoint, with --quantize int8 or int4"
+            )
         elif name in packing:
             found[name] = packing[name](tensor.flatten(1), device)
         else:
@@ -136,7 +141,8 @@ def load_weights(
     if wrong:
         more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
         raise CheckpointError(
-            f"the weights in {directory} do not fit its config.json: {'; '.join(wrong[:SHOWN])}{more}"
+            f"the weights in {directory} do not fit its config.json, take both from one download: "
+            f"{'; '.join(wrong[:SHOWN])}{more}"
         )
     # Some checkpoints store a tied head a second time. One that differs is a head of its own whatever config.json says:
     # the reference reads it so, and transformers 4 left `tie_word_embeddings: false` out of the inner configuration.

@@ -5,23 +5,66 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from types import UnionType
 from typing import Any, Self
 
 from model.errors import CheckpointError
 from model.lora import CONFIG as ADAPTER
 from model.lora import LoraConfig
 
+KINDS: dict[str, tuple[type | UnionType, str]] = {
+    "int": (int, "a whole number"),
+    "float": (int | float, "a number"),
+    "str": (str, "a text"),
+    "bool": (bool | None, "true or false"),
+    "tuple[int, ...]": (list, "a list of whole numbers"),
+    "tuple[str, ...]": (list, "a list of texts"),
+}
+MOST_LAYERS = 1000  # more are a slip of somebody's pen, and would take for ever to make
+READ = "granite-stream reads float32, float16 and bfloat16, and packs them itself"  # of weights
+
 
 class _FromJson:
     """Builds a dataclass from the keys it knows and leaves the others (training settings, metadata) alone."""
 
     @classmethod
-    def from_json(cls, values: dict[str, Any], **more: Any) -> Self:
-        known = {field.name for field in fields(cls)}  # type: ignore[arg-type]
+    def from_json(cls, values: dict[str, Any], section: str = "", **more: Any) -> Self:
+        kinds = {field.name: str(field.type) for field in fields(cls)}  # type: ignore[arg-type]
+        known = {name: value for name, value in values.items() if name in kinds and name not in more}
+        for name, value in known.items():
+            if fault := _fault(name, value, kinds[name]):
+                place = f"{section}.{name}" if section else name
+                raise CheckpointError(f"config.json: {place} is {value!r}, should be {fault}")
         try:
-            return cls(**{key: value for key, value in values.items() if key in known}, **more)
+            lists = {name: tuple(value) for name, value in known.items() if isinstance(value, list)}
+            return cls(**{**known, **lists}, **more)
         except TypeError as error:
             raise CheckpointError(f"config.json lacks a value: {error}") from None
+
+
+def _section(values: dict[str, Any], name: str) -> dict[str, Any]:
+    """An object within `config.json`; empty where it is left out."""
+    found = values.get(name) or {}
+    if not isinstance(found, dict):
+        raise CheckpointError(f"config.json: {name} is {found!r}, should be an object")
+    return dict(found)
+
+
+def _fault(name: str, value: object, annotation: str) -> str:
+    """What a value should be, if it is not."""
+    kind, should = KINDS.get(annotation, (object, ""))
+    if not isinstance(value, kind) or (isinstance(value, bool) and annotation != "bool"):
+        return should
+    if isinstance(value, list):
+        inner = int if annotation == "tuple[int, ...]" else str
+        return "" if all(isinstance(each, inner) for each in value) else should
+    if annotation == "int" and isinstance(value, int):
+        least = 0 if "token" in name else 1
+        if value < least:
+            return f"{least} or more"
+        if name.endswith("layers") and value > MOST_LAYERS:
+            return f"{MOST_LAYERS} at most"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +83,11 @@ class EncoderConfig(_FromJson):
     conv_kernel_size: int = 15
     conv_expansion_factor: int = 2
     cat_hidden_layers: tuple[int, ...] = ()  # `plus`: layers whose output is concatenated to the last one
+
+    @property
+    def equal_share(self) -> int:
+        """Width of a head where `dim_head` is left open."""
+        return self.hidden_dim // self.num_heads
 
     @property
     def conv_dim(self) -> int:
@@ -154,17 +202,22 @@ class SpeechConfig(_FromJson):
         """Takes the contents of `config.json` in the form of transformers 4 or 5."""
         kind = values.get("model_type")
         if kind not in ("granite_speech", "granite_speech_plus"):
+            named = f"describes a {kind!r} model" if kind else "names no model_type"
             raise CheckpointError(
-                f"config.json describes a {kind!r} model{_unlike(str(kind))}; "
+                f"config.json {named}{_unlike(str(kind))}; "
                 "granite-stream runs granite_speech and granite_speech_plus: granite-stream models lists them"
             )
-        encoder = dict(values.get("encoder_config") or {})
-        encoder["cat_hidden_layers"] = tuple(encoder.get("cat_hidden_layers") or ())
+        encoder, text = _section(values, "encoder_config"), _section(values, "text_config")
+        if packed := _section(values, "quantization_config") or _section(text, "quantization_config"):
+            raise CheckpointError(
+                f"the weights are quantised ({packed.get('quant_method', 'unknown method')}); {READ}: "
+                "take the original checkpoint, with --quantize int8 or int4"
+            )
+        encoder["cat_hidden_layers"] = encoder.get("cat_hidden_layers") or []
         if "dim_head" in encoder and encoder["dim_head"] is None:
-            encoder["dim_head"] = encoder["hidden_dim"] // encoder["num_heads"]
-        text = dict(values.get("text_config") or {})
+            encoder["dim_head"] = EncoderConfig.from_json({**encoder, "dim_head": 1}, "encoder_config").equal_share
         # transformers 5 moved the rotary base into a dictionary of its own
-        rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
+        rope = _section(text, "rope_parameters") or _section(text, "rope_scaling")
         text.setdefault("rope_theta", rope.get("rope_theta", 10000.0))
         text["rope_type"] = rope.get("rope_type", rope.get("type", "default"))
         # the head is tied where either of the two places says so last: the outer one wins, as in the reference
@@ -175,9 +228,9 @@ class SpeechConfig(_FromJson):
                 "audio_token_index": values.get("audio_token_index", values.get("audio_token_id", 49155)),
                 "plus": kind == "granite_speech_plus",
             },
-            encoder=EncoderConfig.from_json(encoder),
-            projector=ProjectorConfig.from_json(values.get("projector_config") or {}),
-            text=TextConfig.from_json(text),
+            encoder=EncoderConfig.from_json(encoder, "encoder_config"),
+            projector=ProjectorConfig.from_json(_section(values, "projector_config"), "projector_config"),
+            text=TextConfig.from_json(text, "text_config"),
         )
         config._check(text.get("head_dim"))
         return config
@@ -187,16 +240,27 @@ class SpeechConfig(_FromJson):
         encoder, projector, text = self.encoder, self.projector, self.text
         power = self.confidence_power
         wrong = {
-            f"confidence_power {power!r} (a number above 0)": not (isinstance(power, int | float) and power > 0),
+            f"confidence_power {power!r} (above 0)": power <= 0,
             f"text_config.hidden_act {text.hidden_act!r} (silu)": text.hidden_act != "silu",
             f"projector_config.hidden_act {projector.hidden_act!r} (gelu)": projector.hidden_act != "gelu",
             f"text_config.rope_type {text.rope_type!r} (default)": text.rope_type != "default",
-            f"text_config.eos_token_id {text.eos_token_id} (one token)": not isinstance(text.eos_token_id, int),
+            f"text_config.num_attention_heads {text.num_attention_heads} (a divisor of hidden_size)": (
+                text.hidden_size % text.num_attention_heads != 0
+            ),
+            f"text_config.num_key_value_heads {text.num_key_value_heads} (a divisor of num_attention_heads)": (
+                text.num_attention_heads % text.num_key_value_heads != 0
+            ),
+            f"projector_config.num_attention_heads {projector.num_attention_heads} (a divisor of hidden_size)": (
+                projector.hidden_size % projector.num_attention_heads != 0
+            ),
             f"text_config.head_dim {head_dim} (hidden_size / num_attention_heads = {text.head_dim})": (
                 head_dim not in (None, text.head_dim)
             ),
             "text_config.attention_bias (false)": text.attention_bias,
             "text_config.mlp_bias (false)": text.mlp_bias,
+            f"cat_hidden_layers {list(encoder.cat_hidden_layers)} (0 to num_layers)": any(
+                not 0 <= layer <= encoder.num_layers for layer in encoder.cat_hidden_layers
+            ),
             f"conv_kernel_size {encoder.conv_kernel_size} (odd)": encoder.conv_kernel_size % 2 == 0,
             f"context_size {encoder.context_size} (1 to max_pos_emb)": not 0
             < encoder.context_size

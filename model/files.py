@@ -16,6 +16,9 @@ from model.lora import WEIGHTS as ADAPTER
 
 NANO = Path(__file__).parent / "nano"
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+POINTER = (
+    b"version https://git-lfs.github.com/spec/"  # begins what a clone without Git LFS has in place of a large file
+)
 SMALL = (  # what says which weights there are, and what prompts are made of; all but the first two are optional
     *("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "preprocessor_config.json"),
     *(INDEX, ADAPTER_CONFIG),
@@ -67,4 +70,17 @@ def naming_faults(path: Path) -> Iterator[None]:
     try:
         yield
     except (SafetensorError, OSError) as error:
+        if is_pointer(path):
+            raise CheckpointError(
+                f"{path} is a pointer of Git LFS, not the weights: run git lfs pull in {path.parent}"
+            ) from None
         raise CheckpointError(f"cannot read {path}: {error}; the download may be cut short, fetch it again") from None
+
+
+def is_pointer(path: Path) -> bool:
+    """Whether a file only says where its content can be had."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(POINTER)) == POINTER
+    except OSError:
+        return False

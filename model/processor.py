@@ -225,7 +225,8 @@ def _template(directory: Path) -> str:
     try:
         if alone.is_file():
             return alone.read_text()
-        found = json.loads(settings.read_text()).get("chat_template") if settings.is_file() else None
+        values = json.loads(settings.read_text()) if settings.is_file() else None
+        found = values.get("chat_template") if isinstance(values, dict) else None
     except (OSError, ValueError) as error:
         raise CheckpointError(f"cannot read the chat template in {directory}: {error}") from None
     if not isinstance(found, str):

@@ -21,6 +21,7 @@ from tests.checkpoints import VARIANTS, Variant, change, reference, save
 TIED, UNTIED, PLUS = VARIANTS[0], VARIANTS[2], VARIANTS[4]
 HEAD, EMBEDDING = "language_model.lm_head.weight", "language_model.model.embed_tokens.weight"
 BIAS = "encoder.out.bias"
+LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
 
 
 def load(directory: Path, dtype: torch.dtype = torch.float32) -> GraniteSpeech:
@@ -153,13 +154,15 @@ def test_loaded_weights_are_final(directory: Path) -> None:
         (lambda tensors: tensors.pop(EMBEDDING), f"missing {EMBEDDING}"),
         (lambda tensors: tensors.update(stray=torch.zeros(2)), "unexpected stray"),
         (lambda tensors: tensors.update({BIAS: torch.zeros(43)}), f"{BIAS} is [43], should be [42]"),
+        (lambda tensors: tensors.update({BIAS: torch.zeros(42, dtype=torch.int8)}), "is int8; granite-stream reads"),
         (
-            lambda tensors: tensors.update({BIAS: torch.zeros(42, dtype=torch.int8)}),
-            f"{BIAS} is torch.int8, should be floating point",
+            lambda tensors: tensors.update({BIAS: torch.zeros(42).to(torch.float8_e4m3fn)}),
+            "is float8_e4m3fn; granite-stream reads float32, float16 and bfloat16, and packs them itself: take the "
+            "original checkpoint, with --quantize int8 or int4",
         ),
         (lambda tensors: tensors.update({HEAD: torch.zeros(9, 64)}), f"{HEAD} is [9, 64], should be [293, 64]"),
     ],
-    ids=["missing", "missing embedding", "unexpected", "wrong shape", "integers", "misshapen tied head"],
+    ids=["missing", "missing embedding", "unexpected", "wrong shape", "integers", "float8", "misshapen tied head"],
 )
 def test_a_tensor_that_does_not_fit_is_named(
     directory: Path, change: Callable[[dict[str, Tensor]], object], message: str
@@ -196,11 +199,18 @@ def test_a_configuration_of_another_size_names_the_tensors(directory: Path) -> N
             lambda directory: (directory / SINGLE).write_bytes((directory / SINGLE).read_bytes()[:-1000]),
             "the download may be cut short, fetch it again",
         ),
+        (
+            lambda directory: (directory / SINGLE).write_text(LFS),
+            "is a pointer of Git LFS, not the weights: run git lfs",
+        ),
         (lambda directory: (directory / INDEX).write_text("{"), f"{INDEX}: "),
         (lambda directory: (directory / INDEX).write_text("[]"), f"{INDEX}: "),
         (lambda directory: (directory / INDEX).write_text("{}"), f"{INDEX}: "),
         (lambda directory: (directory / "tokenizer.json").unlink(), "lacks tokenizer.json"),
+        (lambda directory: (directory / "tokenizer.json").write_text('{"model":'), "cannot read"),
         (lambda directory: (directory / "tokenizer_config.json").unlink(), "has no chat template"),
+        (lambda directory: (directory / "tokenizer_config.json").write_text("[]"), "has no chat template"),
+        (lambda directory: (directory / "chat_template.jinja").write_text("{% if %}"), "chat template"),
         (lambda directory: (directory / "config.json").unlink(), "has no config.json"),
         (lambda directory: change(directory / "config.json", model_type="llama"), "describes a 'llama' model"),
         (shutil.rmtree, "there is no model"),
@@ -209,11 +219,15 @@ def test_a_configuration_of_another_size_names_the_tensors(directory: Path) -> N
         "no weights",
         "empty weights",
         "truncated weights",
+        "weights that Git LFS has not fetched",
         "broken index",
         "index of another kind",
         "empty index",
         "no tokenizer",
+        "half a tokenizer",
         "no template",
+        "settings of another kind",
+        "a template that is none",
         "no configuration",
         "another model",
         "no directory",
@@ -229,6 +243,14 @@ def test_a_shard_that_is_not_there_is_named(tmp_path: Path) -> None:
     (shard,) = tmp_path.glob("model-00002-of-*.safetensors")
     shard.unlink()
     assert f"lacks {shard.name}" in refusal(tmp_path)
+
+
+def test_a_shard_that_is_cut_short_is_named(tmp_path: Path) -> None:
+    save(TIED, tmp_path, sharded=True)
+    (shard,) = tmp_path.glob("model-00002-of-*.safetensors")
+    shard.write_bytes(shard.read_bytes()[:-1000])
+    assert f"cannot read {shard}: " in refusal(tmp_path)
+    assert "fetch it again" in refusal(tmp_path)
 
 
 def test_a_model_that_is_nowhere_is_one_line_that_says_what_to_pass() -> None:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import copy
 import json
-from dataclasses import fields
+from collections.abc import Iterator
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from transformers import GraniteSpeechConfig, GraniteSpeechEncoderConfig
 
 from model.config import EncoderConfig, SpeechConfig
+from model.encoder import Conformer
 from model.errors import CheckpointError
+from model.granite import Granite
+from model.projector import Projector
 from tests.checkpoints import AUDIO_TOKEN, VARIANTS, Variant, reference
 
 PLAIN: dict[str, Any] = json.loads(reference(VARIANTS[0]).config.to_json_string())
@@ -102,12 +107,12 @@ def test_training_settings_and_metadata_are_left_alone() -> None:
     ("changes", "message"),
     [
         ({"text__hidden_act": "gelu"}, "text_config.hidden_act 'gelu' (silu)"),
-        ({"confidence_power": 0}, "confidence_power 0 (a number above 0)"),
-        ({"confidence_power": "2"}, "confidence_power '2' (a number above 0)"),
+        ({"confidence_power": 0}, "confidence_power 0 (above 0)"),
+        ({"confidence_power": "2"}, "confidence_power is '2', should be a number"),
         ({"text__attention_bias": True}, "text_config.attention_bias (false)"),
         ({"text__mlp_bias": True}, "text_config.mlp_bias (false)"),
         ({"text__head_dim": 20}, "text_config.head_dim 20 (hidden_size / num_attention_heads = 16)"),
-        ({"text__eos_token_id": [0, 2]}, "text_config.eos_token_id [0, 2] (one token)"),
+        ({"text__eos_token_id": [0, 2]}, "text_config.eos_token_id is [0, 2], should be a whole number"),
         ({"text__rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, "text_config.rope_type 'yarn' (default)"),
         (
             {"text__rope_parameters": None, "text__rope_scaling": {"type": "linear", "factor": 2}},
@@ -117,11 +122,27 @@ def test_training_settings_and_metadata_are_left_alone() -> None:
         ({"projector__encoder_hidden_size": 64}, "encoder_hidden_size 64 (the encoder gives 32)"),
         ({"encoder__conv_kernel_size": 16}, "conv_kernel_size 16 (odd)"),
         ({"encoder__context_size": 600}, "context_size 600 (1 to max_pos_emb)"),
-        ({"encoder__context_size": 0}, "context_size 0 (1 to max_pos_emb)"),
+        ({"encoder__context_size": 0}, "encoder_config.context_size is 0, should be 1 or more"),
         ({"window_size": 16}, "window_size 16 (a multiple of downsample_rate 5)"),
         ({"text__vocab_size": ...}, "config.json lacks a value: "),
         ({"model_type": "whisper"}, "describes a 'whisper' model"),
-        ({"model_type": ...}, "describes a None model"),
+        ({"model_type": ...}, "names no model_type"),
+        (
+            {"model_type": "granite_speech_nar"},
+            "writes all its words at once (non-autoregressive) and is not supported",
+        ),
+        ({"model_type": "granite_speech_ctc"}, "writes by its CTC head alone, which is not supported yet"),
+        ({"model_type": "granite_speech_next"}, "which is not supported yet; granite-stream runs granite_speech and"),
+        ({"quantization_config": {"quant_method": "fp8"}}, "quantised (fp8); granite-stream reads float32, float16"),
+        ({"text__quantization_config": {"bits": 4}}, "quantised (unknown method); granite-stream reads"),
+        ({"encoder__num_layers": "16"}, "encoder_config.num_layers is '16', should be a whole number"),
+        ({"encoder__num_layers": 10**9}, "encoder_config.num_layers is 1000000000, should be 1000 at most"),
+        ({"text__hidden_size": -64}, "text_config.hidden_size is -64, should be 1 or more"),
+        ({"text__num_attention_heads": 5}, "text_config.num_attention_heads 5 (a divisor of hidden_size)"),
+        ({"text__num_key_value_heads": 3}, "text_config.num_key_value_heads 3 (a divisor of num_attention_heads)"),
+        ({"projector__num_attention_heads": 3}, "projector_config.num_attention_heads 3 (a divisor of hidden_size)"),
+        ({"projector_config": "none"}, "projector_config is 'none', should be an object"),
+        ({"ctc_labels": ["", 7]}, "ctc_labels is ['', 7], should be a list of texts"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -130,6 +151,38 @@ def test_what_would_be_computed_wrongly_is_refused(changes: dict[str, Any], mess
         SpeechConfig.parse(changed(**changes))
     assert message in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+WRONG = (None, "sixteen", -1, 0, 1.5, [], {}, True, [1], 10**9)
+
+
+def values_of(config: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Where each value of a configuration stands."""
+    for key, value in config.items():
+        yield (*above, key)
+        if isinstance(value, dict):
+            yield from values_of(value, (*above, key))
+
+
+@pytest.mark.parametrize("place", list(values_of(PLUS)), ids=".".join)
+def test_whatever_a_value_is_it_is_taken_or_named_in_one_line(place: tuple[str, ...]) -> None:
+    for value in WRONG:
+        config = copy.deepcopy(PLUS)
+        target = config
+        for key in place[:-1]:
+            target = target[key]
+        target[place[-1]] = value
+        refused = ""
+        try:
+            parsed = SpeechConfig.parse(config)
+        except CheckpointError as error:
+            refused = str(error)
+        assert "\n" not in refused
+        if not refused:
+            with torch.device("meta"):
+                Conformer(replace(parsed.encoder, hidden_dim=min(parsed.encoder.hidden_dim, 64)))
+                Projector(parsed)
+                Granite(parsed.text)
 
 
 def test_plus_needs_a_projector_as_wide_as_all_its_layers() -> None:

@@ -199,9 +199,23 @@ def test_a_refusal_of_the_hub_says_what_to_do(
     assert message in client.refusal(HF_TOKEN=token)
 
 
-def test_another_kind_of_model_is_refused_before_its_weights_are_fetched(client: Client) -> None:
-    change(client.hub.directory / "config.json", model_type="llama")
-    assert "describes a 'llama' model" in client.run().stderr
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model_type": "llama"}, "describes a 'llama' model"),
+        ({"model_type": "granite_speech_nar"}, "(non-autoregressive) and is not supported yet; granite-stream runs"),
+        (
+            {"quantization_config": {"quant_method": "fp8"}},
+            "take the original checkpoint, with --quantize int8 or int4",
+        ),
+    ],
+    ids=["another kind", "a relative", "quantised"],
+)
+def test_what_cannot_be_run_is_refused_before_its_weights_are_fetched(
+    client: Client, changes: dict[str, object], message: str
+) -> None:
+    change(client.hub.directory / "config.json", **changes)
+    assert message in client.run().stderr
     assert not any(".safetensors" in name for name in client.hub.fetched() if name != INDEX)
 
 

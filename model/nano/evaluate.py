@@ -77,7 +77,7 @@ def hear_characters(network: GraniteSpeech, samples: Tensor) -> str:
     """Greedy text of the CTC head."""
     features = Ear().features(samples, Distortion())
     layout = network.encoder.layout([len(features)])
-    return read_labels(network.encoder(features.to(network.device), layout).logits.argmax(-1).tolist())
+    return read_labels(network.encoder(features.to(network.device, network.dtype), layout).logits.argmax(-1).tolist())
 
 
 def normalise(text: str) -> str:
@@ -135,7 +135,7 @@ class Judge:
 
 def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     """All figures of a checkpoint, printed as they come and given back."""
-    network = GraniteSpeech.load(arguments.model, dtype=torch.float32)
+    network = GraniteSpeech.load(arguments.model, getattr(torch, arguments.dtype), quantize=arguments.quantize)
     ways: dict[str, Callable[[Tensor], str]] = {
         "words": network.transcribe,
         "ctc": lambda samples: hear_characters(network, samples),
@@ -176,6 +176,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder that synthesize filled: its eval sets")
     parser.add_argument("--model", default="nano", help="an exported directory (default: the embedded nano)")
+    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"), help="of what is not packed")
+    parser.add_argument("--quantize", default="none", choices=("none", "int8", "int4"), help="pack the weights")
     parser.add_argument("--sets", nargs="*", help="only these")
     parser.add_argument("--clips", type=int, default=1_000_000, help="at most so many of each set")
     parser.add_argument("--whisper", type=Path, help="folder of a faster-whisper model")

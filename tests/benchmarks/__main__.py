@@ -23,6 +23,8 @@ NAMES = (
     "choices",
     "endless",
     "offline_2b",
+    "live_2b",
+    "rounding",
     "capacity",
     "sockets",
     "browser",
@@ -42,11 +44,12 @@ def main() -> None:
     parser.add_argument(
         "--minutes", type=float, default=defaults.minutes, help="of audio for endless and microphone (default: 60)"
     )
+    parser.add_argument("--layers", type=int, default=0, help="of each stack for offline_2b and live_2b (default: all)")
     given = parser.parse_args()
     unknown = set(given.names) - set(NAMES)
     if unknown:
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
-    settings = Settings(given.model, given.threads, given.repeats, given.minutes)
+    settings = Settings(given.model, given.threads, given.repeats, given.minutes, given.layers)
     torch.set_num_threads(settings.threads)
     for name in given.names or NAMES:
         start = perf_counter()

@@ -40,6 +40,7 @@ class Settings:
     threads: int = 1
     repeats: int = 3
     minutes: float = 60.0  # of audio, for `endless` and `microphone`
+    layers: int = 0  # of each stack, for `offline_2b` and `live_2b`; 0: all
 
     def load(self) -> GraniteSpeech:
         """The model, warmed up: the first calls are slow."""

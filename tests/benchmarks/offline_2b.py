@@ -1,32 +1,39 @@
-"""The true shape of granite-speech 4.1-2b with random weights in bfloat16: `model.transcribe` against transformers.
+"""The true shape of granite-speech 4.1-2b with random weights: ours in bfloat16, int8 and int4 against transformers.
 
-Both networks are made of the same tensors, so memory holds them once (4.6 GB). About 10 s of speech, exactly 12 new
-tokens: stop tokens are switched off on both sides. Definitions as in `offline`. Needs 8 GiB of free memory.
+All networks are made of the same tensors, and bfloat16 is the same memory on both sides (4.6 GB; 9 with the packed
+ones). 30 s of speech, exactly 12 new tokens: stop tokens are switched off. Definitions as in `offline`; ratio: CPU
+seconds of transformers / of the one in question. weights: bytes of all tensors. work: what the process takes beyond
+that while it transcribes, at its peak. `--layers 2` tries it with two layers of each stack. Needs 10 GiB of memory.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import GraniteSpeechConfig, GraniteSpeechForConditionalGeneration
 from transformers.models.granite.modeling_granite import GraniteRotaryEmbedding
 
 from model.alignment import Alphabet
 from model.checkpoint import NANO, canonical
 from model.config import SpeechConfig
+from model.linear import Bits, packers, put
 from model.processor import Processor
 from model.speech import GraniteSpeech
-from tests.benchmarks.common import SAMPLE_RATE, Settings, recordings
-from tests.benchmarks.offline import compare, derive, embeddings, parts, show
+from tests.benchmarks.common import SAMPLE_RATE, Clock, Settings, median, recordings
+from tests.benchmarks.offline import embeddings, parts
 from tests.benchmarks.reference import Reference
 from tests.benchmarks.report import save, table
 
 TOKENS = 12
-SECONDS = 10
-NEEDED_GIB = 8
+SECONDS = 30
+NEEDED_GIB, FEW_GIB = 10, 3  # with all layers, with a few
+PACKED: tuple[Bits, ...] = ("int8", "int4")
 AUDIO_TOKEN = 3  # that of nano's tokenizer, which stands in for the real one
 SHAPE = {
     "encoder_config": {"num_layers": 16, "hidden_dim": 1024, "output_dim": 348, "num_heads": 8, "dim_head": 128},
@@ -57,33 +64,108 @@ SHAPE = {
 
 
 def run(settings: Settings) -> None:
-    """Builds both, measures both."""
-    free = psutil.virtual_memory().available / 2**30
-    if free < NEEDED_GIB:
-        print(f"offline_2b left out: it needs {NEEDED_GIB} GiB of memory, {free:.1f} are free")
+    """Builds all, measures all."""
+    if not enough_memory("offline_2b", settings):
         return
-    config = GraniteSpeechConfig(
-        **SHAPE, audio_token_index=AUDIO_TOKEN, has_lora_adapter=False, tie_word_embeddings=False
-    )
+    config = shape_2b(settings.layers)
     network = ours(config)
     reference = Reference(theirs(config, network))
     clip = recordings()["talk"][: SECONDS * SAMPLE_RATE]
-    network.transcribe(clip, max_tokens=1)
-    reference.transcribe(clip, max_tokens=1)
-    pairs = {
-        "transcribe": (
-            lambda: reference.transcribe(clip, max_tokens=TOKENS, min_new_tokens=TOKENS),
-            lambda: network.transcribe(clip, max_tokens=TOKENS),
-        ),
-        **parts(network, reference, [clip]),
-    }
-    results = {name: compare(*pair, min(settings.repeats, 2)) for name, pair in pairs.items()}
-    derive(results, TOKENS)
+    networks = {"bfloat16": network, **{bits: repacked(network, bits) for bits in PACKED}}
+    results = compare(reference, networks, clip, min(settings.repeats, 2))
+    columns = ["", *results]
+    rows = [[key, *(each[key] for each in results.values())] for key in next(iter(results.values()))]
     parameters = sum(each.numel() for each in network.parameters())
-    show(f"4.1-2b shape, {parameters / 1e9:.2f} B parameters, bfloat16, {SECONDS} s of audio", results)
+    table(f"4.1-2b shape, {parameters / 1e9:.2f} B parameters, {SECONDS} s of audio, CPU seconds", columns, rows)
     table("difference of embeddings", ("relative maximum",), [[difference(network, reference, clip)]])
-    more = {"parameters": parameters, "audio_seconds": SECONDS, "tokens": TOKENS, "dtype": "bfloat16"}
+    more = {"parameters": parameters, "audio_seconds": SECONDS, "tokens": TOKENS}
     save("offline_2b", settings, {"results": results, **more})
+
+
+def enough_memory(name: str, settings: Settings) -> bool:
+    """Whether there is; says so if not."""
+    free, needed_gib = psutil.virtual_memory().available / 2**30, FEW_GIB if settings.layers else NEEDED_GIB
+    if free < needed_gib:
+        print(f"{name} left out: it needs {needed_gib} GiB of memory, {free:.1f} are free")
+    return free >= needed_gib
+
+
+def shape_2b(layers: int) -> GraniteSpeechConfig:
+    """The shape, or so many layers of each stack."""
+    values = {name: {**SHAPE[name]} for name in SHAPE}
+    if layers:
+        values["encoder_config"]["num_layers"] = values["text_config"]["num_hidden_layers"] = layers
+    more = {"audio_token_index": AUDIO_TOKEN, "has_lora_adapter": False, "tie_word_embeddings": False}
+    return GraniteSpeechConfig(**values, **more)
+
+
+def compare(
+    reference: Reference, networks: Mapping[str, GraniteSpeech], clip: Tensor, repeats: int
+) -> dict[str, dict[str, float]]:
+    """What each takes for each part, taking turns; transformers comes first."""
+    work: dict[str, dict[str, Callable[[], object]]] = {"transformers": {}}
+    for form, network in networks.items():
+        pairs = parts(network, reference, [clip])
+        work[form] = {name: pair[1] for name, pair in pairs.items()}
+        work[form]["transcribe"] = lambda network=network: network.transcribe(clip, max_tokens=TOKENS)
+        work["transformers"] = {name: pair[0] for name, pair in pairs.items()}
+    work["transformers"]["transcribe"] = lambda: reference.transcribe(clip, TOKENS, min_new_tokens=TOKENS)
+    weights = {"transformers": reference.network, **networks}
+    for calls in work.values():
+        calls["transcribe"]()  # first calls are slow, and what they load is no work
+    peaks = {form: working_bytes(calls["transcribe"]) for form, calls in work.items()}
+    seconds: dict[str, dict[str, list[float]]] = {form: {name: [] for name in calls} for form, calls in work.items()}
+    for _ in range(repeats):
+        for part in work["transformers"]:
+            for form, calls in work.items():
+                with Clock() as clock:
+                    calls[part]()
+                seconds[form][part].append(clock.cpu)
+    results: dict[str, dict[str, float]] = {}
+    for form in work:
+        result = {part: median(each) for part, each in seconds[form].items()}
+        result["token"] = (result["transcribe"] - result["encode"] - result["prefill"]) / TOKENS
+        theirs_took = results.get("transformers", result)
+        ratios = {f"ratio: {part}": theirs_took[part] / took for part, took in result.items()}
+        memory = {"weights GB": weight_bytes(weights[form]) / 1e9, "work GB": peaks[form] / 1e9}
+        results[form] = {**result, "tokens a second": 1 / result["token"], **ratios, **memory}
+    return results
+
+
+def working_bytes(call: Callable[[], object]) -> float:
+    """By how much the process grows at most during a call; NaN where the system does not tell (Linux does)."""
+    clear = Path("/proc/self/clear_refs")
+    if not clear.exists():
+        call()
+        return float("nan")
+    clear.write_text("5")  # the peak begins anew
+    before = _status("VmRSS")
+    call()
+    return _status("VmHWM") - before
+
+
+def _status(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith(name)).split()[1])
+
+
+def weight_bytes(network: nn.Module) -> int:
+    """Of all its tensors; shared ones count once."""
+    return sum(each.nbytes for each in {*network.parameters(), *network.buffers()})
+
+
+def repacked(network: GraniteSpeech, bits: Bits) -> GraniteSpeech:
+    """The same with packed weights; what is not packed is shared."""
+    with torch.device("meta"):
+        packed = GraniteSpeech(network.config)
+    state, packing = network.state_dict(), packers(packed, bits)
+    for name, pack in packing.items():
+        put(packed, name, pack(state[name].flatten(1), network.device))
+    rest: dict[str, Any] = {name: each for name, each in state.items() if name not in packing}
+    packed.load_state_dict(rest, assign=True)
+    packed.alphabet = network.alphabet
+    packed.equip(network.processor)
+    return packed.eval().requires_grad_(False)
 
 
 def ours(config: GraniteSpeechConfig) -> GraniteSpeech:

@@ -94,16 +94,10 @@ def size(module: nn.Module, directory: Path) -> Size:
 
 def met(module: nn.Module) -> tuple[int, int]:
     """How many weights each frame of audio is multiplied with, and how many each token."""
-    per_frame, per_token = 0, 0
-    for name, layer in module.named_modules():
-        if isinstance(layer, Linear):
-            weights = layer.in_features * layer.out_features
-            per_frame, per_token = (
-                (per_frame, per_token + weights)
-                if name.startswith("language_model.")
-                else (per_frame + weights, per_token)
-            )
-    return per_frame, per_token
+    layers = {name: layer for name, layer in module.named_modules() if isinstance(layer, Linear)}
+    weights = {name: layer.in_features * layer.out_features for name, layer in layers.items()}
+    per_token = sum(count for name, count in weights.items() if name.startswith("language_model."))
+    return sum(weights.values()) - per_token, per_token
 
 
 def load_weights(

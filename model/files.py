@@ -16,9 +16,8 @@ from model.lora import WEIGHTS as ADAPTER
 
 NANO = Path(__file__).parent / "nano"
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
-POINTER = (
-    b"version https://git-lfs.github.com/spec/"  # begins what a clone without Git LFS has in place of a large file
-)
+# begins what a clone without Git LFS has in place of a large file
+POINTER = b"version https://git-lfs.github.com/spec/"
 SMALL = (  # what says which weights there are, and what prompts are made of; all but the first two are optional
     *("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "preprocessor_config.json"),
     *(INDEX, ADAPTER_CONFIG),

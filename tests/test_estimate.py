@@ -11,6 +11,7 @@ from model.checkpoint import met
 from model.granite import Extension
 from model.known import Size
 from model.linear import Bits, Linear
+from model.packed import Int4
 from model.speech import GraniteSpeech, Span
 from streamer.estimate import SEGMENT_SECONDS, SLICE, TOKENS_A_SECOND, Pace, Work, made_up, measure
 
@@ -46,6 +47,9 @@ def test_a_slice_is_a_network_of_the_form_asked_for(bits: Bits) -> None:
     assert network.dtype == torch.bfloat16
     layers = [each for each in network.modules() if isinstance(each, Linear)]
     assert all((each.packed is None) == (bits == "none") for each in layers)
+    if bits == "int4":
+        in_four = {type(each.packed) for each in network.language_model.modules() if isinstance(each, Linear)}
+        assert in_four == {Int4}
     frame, token = met(network)
     assert frame == pytest.approx(SLICE["encoder_config"]["num_layers"] / 16 * 434e6 + 38e6, rel=0.05)
     assert token == pytest.approx(1_631_586_304 / 10, rel=0.01)

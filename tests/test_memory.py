@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from model import memory
-from model.checkpoint import size
+from model.checkpoint import met, size
 from model.config import SpeechConfig
 from model.errors import CheckpointError
 from model.files import SINGLE
@@ -92,7 +92,7 @@ def test_parameters_are_counted_without_reading_them(large: Path) -> None:
     with torch.device("meta"):
         network = GraniteSpeech(SpeechConfig.read(large))
     total = sum(each.numel() for each in network.state_dict().values() if each.is_floating_point())
-    assert size(network, large) == Size(total, numbers_in_four_bits(network))
+    assert size(network, large) == Size(total, numbers_in_four_bits(network), *met(network))
 
 
 def test_what_is_counted_in_four_bits_is_what_is_packed_into_them(tmp_path: Path) -> None:
@@ -148,14 +148,14 @@ def test_too_little_memory_is_a_line_that_says_what_would_fit(
 ) -> None:
     monkeypatch.setattr(memory, "free_bytes", lambda _: free)
     with pytest.raises(CheckpointError) as caught:
-        memory.require("m", Size(8 * GB, 6 * GB), Form.of(dtype, bits), CPU)
+        memory.require("m", Size(8 * GB, 6 * GB, GB, 7 * GB), Form.of(dtype, bits), CPU)
     assert str(caught.value) == advice
 
 
 @pytest.mark.parametrize("free", [None, 100 * GB], ids=["unknown", "enough"])
 def test_enough_memory_is_no_matter(monkeypatch: pytest.MonkeyPatch, free: int | None) -> None:
     monkeypatch.setattr(memory, "free_bytes", lambda _: free)
-    memory.require("m", Size(8 * GB, 6 * GB), Form.of(torch.float32), CPU)
+    memory.require("m", Size(8 * GB, 6 * GB, GB, 7 * GB), Form.of(torch.float32), CPU)
 
 
 def test_memory_is_asked_for_before_weights_are_loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -201,3 +201,4 @@ def test_known_models_are_as_large_as_their_shapes(known: Known) -> None:
     buffers = sum(each.numel() for each in network.buffers() if each.is_floating_point())
     assert known.size.parameters == buffers + sum(each.numel() for each in network.parameters())
     assert known.size.four_bits == numbers_in_four_bits(network)
+    assert (known.size.per_frame, known.size.per_token) == met(network)

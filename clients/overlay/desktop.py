@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import socket
 import sys
 from pathlib import Path
 
-FALLBACK = "run it under XWayland (QT_QPA_PLATFORM=xcb), or open the page /overlay of a daemon instead"
+PAGE = "or open the page /overlay of a daemon instead"
+UNREACHABLE = "the display {!r} cannot be opened; start it within a desktop session"
 LIBRARIES = "apt install libegl1 libxkbcommon-x11-0 libdbus-1-3 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1"
 
 
@@ -30,9 +32,10 @@ def prepare() -> str:
     if platform == "xcb":
         _check_x11()
     elif platform.startswith("wayland"):
-        if not os.environ.get("WAYLAND_DISPLAY"):
-            raise DesktopError("there is no display; start it within a desktop session, or set DISPLAY")
-        return f"Wayland lets no program place its window or keep it on top; {FALLBACK}"
+        _check_wayland()
+        there = bool(os.environ.get("DISPLAY"))
+        way = "run it under XWayland (QT_QPA_PLATFORM=xcb)" if there else "install XWayland (apt install xwayland)"
+        return f"Wayland lets no program place its window or keep it on top; {way}, {PAGE}"
     return ""
 
 
@@ -58,6 +61,17 @@ def is_composited() -> bool:
     return bool(owner)
 
 
+def _check_wayland() -> None:
+    name = os.environ.get("WAYLAND_DISPLAY", "")
+    if not name:
+        raise DesktopError("there is no display; start it within a desktop session, or set DISPLAY")
+    with socket.socket(socket.AF_UNIX) as door:
+        try:
+            door.connect(str(Path(os.environ.get("XDG_RUNTIME_DIR", ""), name)))
+        except OSError:
+            raise DesktopError(UNREACHABLE.format(name)) from None
+
+
 def _check_x11() -> None:
     import PySide6
 
@@ -70,8 +84,7 @@ def _check_x11() -> None:
     if x11 := _x11():
         display = x11.XOpenDisplay(None)
         if not display:
-            where = os.environ.get("DISPLAY", "")
-            raise DesktopError(f"the display {where!r} cannot be opened; start it within a desktop session")
+            raise DesktopError(UNREACHABLE.format(os.environ.get("DISPLAY", "")))
         x11.XCloseDisplay(display)
 
 

@@ -170,7 +170,7 @@ class Window(QWidget):
     def _lay_out(self) -> None:
         self._painter = Painter(self.look)
         self.place()
-        self._board.lay_out(self._painter.measure, self.width() - 2 * self._painter.padding, self.look.lines)
+        self._divide()
         self._shown = NOTHING
         if handle := self.windowHandle():
             handle.setFlag(Qt.WindowType.WindowTransparentForInput, self.look.locked)
@@ -180,14 +180,21 @@ class Window(QWidget):
         self._cut_out()
         self.update()
 
+    def _divide(self) -> None:
+        """Words go into rows as wide as the window is."""
+        self._board.lay_out(self._painter.measure, self.width() - 2 * self._painter.padding, self.look.lines)
+
     def _add_lines(self, more: int) -> None:
         self.adopt(replace(self.look, lines=min(max(1, self.look.lines + more), MOST_LINES)))
 
     # --- the user moves it ---
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
-        """The bar is as wide as the window."""
+        """Bar and rows are as wide as the window; a compositor of Wayland may have made it so without being asked."""
         self.bar.setGeometry(0, 0 if self._bar_is_above() else self.height() - HEIGHT + 4, self.width(), HEIGHT - 4)
+        if event.size().width() != event.oldSize().width():
+            self._divide()
+            self.refresh()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
         """Takes hold of it."""

@@ -144,7 +144,7 @@ def test_whoever_breaks_on_its_own_thread_is_told_by_an_exception(engine, spoken
 
 
 def test_a_short_step_serves_finals_first_and_then_whoever_waits_longest(engine, spoken):
-    ending, long, short = (engine.open(Options(step_ms=300)) for _ in range(3))
+    ending, short, long = (engine.open(Options(step_ms=300)) for _ in range(3))
     ending.push(spoken[0].samples[:24_000])
     long.push(spoken[1].samples[:40_000])
     short.push(spoken[2].samples[:24_000])
@@ -157,6 +157,48 @@ def test_a_short_step_serves_finals_first_and_then_whoever_waits_longest(engine,
     waited = [due.waiting_samples for due in order if not due.final]
     assert waited == sorted(waited, reverse=True)
     assert len(waited) >= 2
+
+
+def test_a_step_asks_the_network_once_for_all_streams(engine, spoken, monkeypatch):
+    sizes = {"listen": [], "encode": [], "extend": []}
+
+    def count(owner, name):
+        call = getattr(owner, name)
+        counted = lambda work, *given: sizes[name].append(len(work)) or call(work, *given)  # noqa: E731
+        monkeypatch.setattr(owner, name, counted)
+
+    for owner, name in ((engine.detector, "listen"), (engine.model, "encode"), (engine.model, "extend")):
+        count(owner, name)
+    streams = [engine.open() for _ in range(5)]
+    for stream in streams:
+        stream.push(spoken[0].samples[:24_000])
+    steps = 0
+    while engine.step():
+        steps += 1
+    for name, some in sizes.items():
+        assert max(some) == len(streams), name
+        assert len(some) <= steps, name
+
+
+def test_a_stream_that_is_behind_makes_one_long_update_and_leaves_nothing_out(engine, spoken):
+    samples = spoken[1].samples
+
+    def updates_of(piece):
+        stream, updates = engine.open(Options(step_ms=300)), []
+        for at in range(0, len(samples), piece):
+            stream.push(samples[at : at + piece])
+            while work := engine.step():
+                updates += work.updates
+        stream.end()
+        engine.run()
+        return [each for each in updates if not each.final], stream.events()[-1]
+
+    prompt, done = updates_of(4_800)
+    behind, done_too = updates_of(len(samples))
+    assert len(prompt) > 5
+    assert len(behind) == 1
+    assert behind[0].new_frames >= sum(each.new_frames for each in prompt)
+    assert done == done_too == Done(round(len(samples) / 16_000, 3))
 
 
 def test_audio_that_waits_is_counted_until_it_is_looked_at(engine, spoken):

@@ -5,8 +5,10 @@ import pytest
 
 from model import Wish, WishError
 from streamer import Engine, Options
+from streamer import worker as working
 from streamer.events import Done, Error, Final, Finalized
-from streamer.worker import Worker
+from streamer.worker import LEAST_FRAMES, Worker
+from tests.servers import until
 
 PATIENCE_SECONDS = 60
 
@@ -100,6 +102,42 @@ async def test_finalize_is_answered_while_the_stream_goes_on(worker, spoken):
     texts = await listener.texts()
     assert len(texts) >= 2
     assert Finalized("now") in listener.events
+
+
+async def test_a_machine_that_is_slow_does_less_in_a_step(worker, spoken, monkeypatch):
+    steps, step = [], Engine.step
+
+    def watched(engine, *given):
+        steps.append(step(engine, *given))
+        return steps[-1]
+
+    async def updates_of_steps(seconds):
+        monkeypatch.setattr(working, "STEP_SECONDS", seconds)
+        steps.clear()
+        await asyncio.gather(*(play(worker, each.samples.numpy(), 48_000) for each in spoken[:6]))
+        return [work.updates for work in steps if work.updates]
+
+    monkeypatch.setattr(Engine, "step", watched)
+    assert max(map(len, await updates_of_steps(100.0))) >= 3
+    for updates in await updates_of_steps(0.0):
+        assert len(updates) == 1 or sum(due.frames for due in updates) <= LEAST_FRAMES
+
+
+async def test_one_more_than_the_machine_carries_is_refused_and_work_is_measured(nano, spoken, monkeypatch):
+    monkeypatch.setattr(working, "share_of_a_speaker", lambda _: 0.5)  # of its time, or so it is guessed
+    async with Worker(Engine(nano)) as worker:
+        assert worker.refusal() is None
+        assert worker.compute_seconds == worker.load.busy == 0
+        listener = Listener()
+        feed = worker.open(Options(), listener)
+        assert "carries about 1" in worker.refusal()
+        feed.push(spoken[0].samples.numpy())
+        await until(lambda: worker.load.update_seconds > 0)
+        assert worker.compute_seconds > 0
+        assert worker.load.busy > 0
+        feed.end()
+        assert await listener.texts()
+        assert worker.refusal() is None
 
 
 async def test_a_dropped_stream_says_nothing_more(worker, spoken):

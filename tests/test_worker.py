@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from model import Wish, WishError
-from streamer import Engine, Options
+from streamer import Engine, Options, network
 from streamer import worker as working
 from streamer.events import Done, Error, Final, Finalized
-from streamer.worker import LEAST_FRAMES, Worker
+from streamer.network import LEAST_FRAMES
+from streamer.worker import Worker
 from tests.servers import until
 
 PATIENCE_SECONDS = 60
@@ -112,7 +113,7 @@ async def test_a_machine_that_is_slow_does_less_in_a_step(worker, spoken, monkey
         return steps[-1]
 
     async def updates_of_steps(seconds):
-        monkeypatch.setattr(working, "STEP_SECONDS", seconds)
+        monkeypatch.setattr(network, "STEP_SECONDS", seconds)
         steps.clear()
         await asyncio.gather(*(play(worker, each.samples.numpy(), 48_000) for each in spoken[:6]))
         return [work.updates for work in steps if work.updates]

@@ -2,6 +2,9 @@
 
 import json
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,6 +45,15 @@ def test_the_unit_gives_no_rights_that_are_not_needed():
         assert setting(name) == "yes"
     assert setting("ProtectSystem") == "strict"
     assert setting("CapabilityBoundingSet") == ""
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="not installed: systemd")
+def test_systemd_understands_every_line_of_the_unit(tmp_path):
+    unit = tmp_path / "granite-stream.service"
+    unit.write_text(UNIT.replace("/opt/granite-stream/bin/granite-stream", sys.executable))  # it must be there
+    verified = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, timeout=60)
+    assert [line for line in verified.stderr.splitlines() if unit.name in line] == []  # it looks at others too
+    assert verified.returncode == 0
 
 
 def test_the_container_starts_what_the_command_understands(tokens):

@@ -252,6 +252,15 @@ def test_a_new_service_is_not_ready():
     assert Health().hindrance == "loading"
 
 
+async def test_the_log_names_a_session_by_too_little_to_take_it_over(caplog):
+    caplog.set_level("INFO", "granite_stream")
+    async with running() as here:
+        session = (await whole(here.url, speech(1))).messages[0]["session"]
+        await here.emptied()
+    assert [record.fields["session"] for record in caplog.records] == [session[:8], session[:8]]
+    assert not any(session in str(record.__dict__) for record in caplog.records)
+
+
 async def test_metrics_tell_sessions_delays_refusals_and_errors():
     async with running() as here, dialing(here.url) as socket:
         await say(socket, "start")
@@ -260,6 +269,7 @@ async def test_metrics_tell_sessions_delays_refusals_and_errors():
         await whole(here.url, b"", sample_rate=1)
         here.worker.refuses = "full"
         await whole_refused(here.url)
+        here.worker.compute_seconds = 0.25
         status, page = await get(here.port, "/metrics")
     assert status == 200
     lines = dict(line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#"))
@@ -267,7 +277,9 @@ async def test_metrics_tell_sessions_delays_refusals_and_errors():
     assert lines['granite_stream_errors_total{code="bad_audio"}'] == "1.0"
     assert lines['granite_stream_refusals_total{reason="load"}'] == "1.0"
     assert float(lines["granite_stream_audio_seconds_total"]) == pytest.approx(1.0)
-    assert lines["granite_stream_queue_seconds"] == "1.5"
+    figures = {"queue_seconds": 1.5, "compute_seconds_total": 0.25, "real_time_factor": 0.25, "busy_ratio": 0.5}
+    figures |= {"streams": 1, "watchers": 0, "update_audio_seconds": 0.3}
+    assert {name: float(lines[f"granite_stream_{name}"]) for name in figures} == pytest.approx(figures)
     for kind in ("update", "first_partial", "commit", "final"):
         assert lines[f"granite_stream_{kind}_delay_seconds_count"] == "1.0"
     assert float(lines["process_resident_memory_bytes"]) > 1e6

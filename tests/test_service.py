@@ -16,6 +16,7 @@ from streamer import Options, service
 from streamer.engine import Engine
 from streamer.logs import LineFormatter
 from streamer.serving import parse
+from tests import servers
 from tests.conftest import NAMES, read
 from tests.servers import dialing, get, hear, hear_all, say, send_audio
 
@@ -123,6 +124,17 @@ async def test_a_second_signal_ends_it_at_once():
             running.process.send_signal(signal.SIGTERM)
             assert await running.end() == 1
             client.transport.resume_reading()
+
+
+async def test_it_waits_for_running_sessions_no_longer_than_asked(monkeypatch, caplog):
+    caplog.set_level("INFO", "granite_stream")
+    monkeypatch.setattr("tests.servers.FakeFeed.end", lambda feed: None)  # one that never comes to an end
+    async with servers.running() as here, dialing(here.url) as client:
+        await say(client, "start")
+        await hear(client)
+        async with asyncio.timeout(START_SECONDS):
+            await service._drain(here.server, 0.05)
+    assert [record.fields for record in caplog.records if record.message == "drained"] == [{"cut_off": 1}]
 
 
 @pytest.mark.parametrize("arguments", [["--host", "0.0.0.0"], ["--port", "x"], ["--token-file", "/nowhere"]])

@@ -115,11 +115,11 @@ async def test_a_machine_that_is_slow_does_less_in_a_step(worker, spoken, monkey
     async def updates_of_steps(seconds):
         monkeypatch.setattr(network, "STEP_SECONDS", seconds)
         steps.clear()
-        await asyncio.gather(*(play(worker, each.samples.numpy(), 48_000) for each in spoken[:6]))
+        await asyncio.gather(*(play(worker, each.samples.numpy(), 48_000) for each in spoken[:3]))
         return [work.updates for work in steps if work.updates]
 
     monkeypatch.setattr(Engine, "step", watched)
-    assert max(map(len, await updates_of_steps(100.0))) >= 3
+    assert max(map(len, await updates_of_steps(100.0))) > 1
     for updates in await updates_of_steps(0.0):
         assert len(updates) == 1 or sum(due.frames for due in updates) <= LEAST_FRAMES
 

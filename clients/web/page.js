@@ -9,7 +9,7 @@ import * as subtitles from "./subtitles.js";
 
 const $ = (id) => document.getElementById(id);
 const captions = $("captions");
-const METER_SECONDS = 0.25; // between two changes: each is a new picture, and those cost more than all the captions
+const METER_SECONDS = 0.35; // without new captions; with them the meter changes too: a new picture costs more than words
 const GONE = "gone: "; // before the name of a microphone
 const NEAR_THE_END = 80; // pixels: whoever has scrolled up further is reading, and is left alone
 
@@ -147,7 +147,11 @@ function heard(samples, level) {
   connection.send(samples);
   heardSeconds += samples.length / microphone.sampleRate;
   loudest = Math.max(loudest, level);
-  if (Math.abs(heardSeconds - drawnSeconds) < METER_SECONDS) return;
+  if (Math.abs(heardSeconds - drawnSeconds) > METER_SECONDS) showMeter();
+}
+
+function showMeter() {
+  if (heardSeconds === drawnSeconds) return; // nothing was heard since
   $("level").value = Math.min(1, Math.sqrt(loudest) * 1.6); // quiet speech moves it visibly
   [loudest, drawnSeconds] = [0, heardSeconds];
   showElapsed();
@@ -182,7 +186,8 @@ function show(event, offset) {
     open.view.show(event.committed, event.draft);
     Object.assign(open, { partial: event, offset });
   }
-  if (!reading) captions.scrollTop = captions.scrollHeight;
+  if (microphone) showMeter();
+  if (!reading) captions.scrollTop = captions.scrollHeight; // last: it asks for the layout of all that has changed
 }
 
 function begin() {

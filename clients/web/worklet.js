@@ -15,8 +15,9 @@ class Pieces extends AudioWorkletProcessor {
     this.power = 0;
   }
 
-  process([[input]]) {
-    for (const value of input ?? SILENCE) { // the device is gone, and is waited for
+  process([[input = SILENCE]]) { // none: the device is gone, and is waited for
+    for (let at = 0; at < input.length; at++) {
+      const value = input[at];
       this.samples[this.filled++] = Math.round(Math.max(-1, Math.min(1, value)) * 32767);
       this.power += value * value;
       if (this.filled === this.size) this.hand();

@@ -22,8 +22,9 @@ format: $(VENV)/dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# make bench BENCH='capacity endless --minutes 10': what there is, is told by BENCH=--help
 bench: $(VENV)/dev
-	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks $(BENCH)
 
 # make eval EVAL='--quick --work DIR': what it takes is told by EVAL=--help
 eval: $(VENV)/dev

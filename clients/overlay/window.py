@@ -192,7 +192,7 @@ class Window(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
         """Bar and rows are as wide as the window; a compositor of Wayland may have made it so without being asked."""
         self.bar.setGeometry(0, 0 if self._bar_is_above() else self.height() - HEIGHT + 4, self.width(), HEIGHT - 4)
-        if event.size().width() != event.oldSize().width():
+        if event.size().width() != event.oldSize().width() and not self._grip:  # who pulls at it has not decided yet
             self._divide()
             self.refresh()
 

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 PICTURES = Path(__file__).parent.parent / "pictures"
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 720, 360, 50, 45, 15, 190  # pixels; the last four are margins
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 720, 360, 50, 45, 30, 190  # pixels; the last four are margins
 COLOURS = ("#c0392b", "#e59866", "#2471a3", "#1e8449", "#7f8c8d")
 STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 
@@ -36,7 +36,7 @@ def draw(name: str, curves: Sequence[Curve], across: str, up: str, highest: floa
         parts += [_line([(WIDTH - RIGHT + 15, y), (WIDTH - RIGHT + 35, y)], colour)]
         parts += [_text(WIDTH - RIGHT + 42, y + 4, curve.label)]
     middle = (LEFT + WIDTH - RIGHT) / 2
-    parts += [_text(middle, HEIGHT - 8, across, "middle"), _text(8, TOP + 4, up)]
+    parts += [_text(middle, HEIGHT - 8, across, "middle"), _text(8, TOP - 15, up)]
     body = "\n".join(parts)
     style = 'font-family="sans-serif" font-size="12" fill="#333"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" {style}>'

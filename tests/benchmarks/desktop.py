@@ -4,6 +4,7 @@ A null sink clicks; a server without a network answers each click with a partial
 pieces of 10 ms notes when a click comes out of the sink, and the overlay when it has painted the caption that answers
 it. (While it listens the sink works in pieces as short, as a sound card does; by itself it would be later.)
 microphone: the same clicks as samples in the hands of `streamer.microphone`, without overlay and socket.
+CPU: what the overlay uses, sound and socket included, while the real daemon captions a talk; X is another process.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from pathlib import Path
 from threading import Thread
 
 import numpy as np
+import psutil
 import soundfile
 
 from streamer.microphone import Microphone, chosen
-from tests.benchmarks.common import Settings, quantile
+from tests.benchmarks.common import SAMPLE_RATE, Settings, quantile, recordings
+from tests.benchmarks.daemon import daemon
 from tests.benchmarks.echo import APART_SECONDS, CLICKS, LOUD, RATE, Echo, clicks, differences
 from tests.benchmarks.report import save, table
 from tests.desktops import Desktop, aside, desktop
@@ -30,6 +33,7 @@ from tests.servers import running
 from tests.sound import Room, sound_server, wait_until
 from tests.sound import missing as sound_missing
 
+CPU_SECONDS = 25.0  # of captions over which it is measured
 PIECE = RATE // 100  # frames of 10 ms
 LOOK = ("--device", "room.monitor", "--hide", "0")
 # The overlay that writes down when a caption has been painted, once each.
@@ -66,7 +70,7 @@ class Ear:
 
 
 def run(settings: Settings) -> None:
-    """Measures both ways."""
+    """Measures both ways, and the overlay's own share of a core."""
     if lack := sound_missing() or screen_missing():
         print(f"not installed: {lack}")
         return
@@ -77,10 +81,12 @@ def run(settings: Settings) -> None:
             "microphone": asyncio.run(delays_of_microphone(room, sound)),
             "overlay": asyncio.run(delays_of_overlay(room, screen, sound)),
         }
+        cpu = asyncio.run(cpu_of_overlay(settings, room, screen))
     results = {name: {"p50": quantile(each, 0.5), "p95": quantile(each, 0.95)} for name, each in delays.items()}
     rows = [[name, f"{each['p50']:.0f}", f"{each['p95']:.0f}"] for name, each in results.items()]
     table(f"from {CLICKS} clicks to samples and to painted captions (ms)", ("", "p50", "p95"), rows)
-    save("desktop", settings, {"delay_ms": results})
+    table("of a core while captions run", ("", "share"), [["overlay", f"{cpu:.1%}"]])
+    save("desktop", settings, {"delay_ms": results, "cpu": {"overlay": cpu}})
 
 
 async def delays_of_microphone(room: Room, sound: Path) -> list[float]:
@@ -111,6 +117,21 @@ async def delays_of_overlay(room: Room, screen: Desktop, sound: Path) -> list[fl
                 painted = lambda: notes.read_text().split()  # noqa: E731
                 await asyncio.to_thread(wait_until, lambda: len(painted()) >= CLICKS, "all captions")
     return in_ms(ear.clicks, [float(each) for each in painted()])
+
+
+async def cpu_of_overlay(settings: Settings, room: Room, screen: Desktop) -> float:
+    """Share of a core, of its process."""
+    talk = screen.home / "talk.wav"
+    soundfile.write(talk, recordings()["talk"].numpy(), SAMPLE_RATE)
+    async with daemon(settings, "batched") as there, aside(screen.overlay(there.url, *LOOK)) as overlay:
+        await asyncio.to_thread(wait_until, room.is_heard, "it listens")
+        program = psutil.Process(overlay.pid)
+        async with aside(room.playing(talk)):
+            await asyncio.sleep(2)  # the first captions are there
+            before = program.cpu_times()
+            await asyncio.sleep(CPU_SECONDS)
+            after = program.cpu_times()
+    return (after.user + after.system - before.user - before.system) / CPU_SECONDS
 
 
 def in_ms(heard: list[float], seen: list[float]) -> list[float]:

@@ -1,9 +1,9 @@
 """When a word is certain enough to be promised, and when to be shown. What is committed is never taken back.
 
-A word is committed when some updates in a row wrote it the same, and everything before it and the beginning of the next
-word too, and it ended long enough ago that what is said now cannot change it. A last word, with nothing behind it that
-would tell that it is whole, must have ended longer ago. A word of which the model is very sure needs no second update.
-Words are committed whole and in order. A draft is shown by the same kinds of evidence, with less of it.
+How much evidence a word needs depends on how likely the model holds it: a ladder tells how many updates in a row must
+have written it the same, and everything before it, and how long ago it must have ended, so that what is said now cannot
+change it. A last word, with nothing behind it that would tell that it is whole, must have ended longer ago. Words are
+committed whole and in order. To be committed a word needs both kinds of evidence, to be shown one of them.
 """
 
 from __future__ import annotations
@@ -25,17 +25,22 @@ class WrittenWord:
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """How much evidence a word needs."""
+class Evidence:
+    """What is asked of a word none of whose tokens is less likely than this."""
 
-    updates: int = 2  # in a row that wrote it the same, until it is committed
-    margin_frames: int = 20  # 400 ms between its end and the end of the audio
-    last_margin_frames: int = 40  # 800 ms, if no other word follows
-    least_probability: float = 0.0  # a word with a less likely token is not committed before the final, nor any behind
-    sure_probability: float = math.inf  # a word whose tokens are all so likely needs one update only
-    show_updates: int = 1  # in a row that wrote it the same, until it is shown,
-    show_margin_frames: int = 0  # unless it ended so long before the end of the audio
-    patience: int = 1  # updates in a row that must contradict what is shown before it is replaced
+    probability: float
+    updates: int  # in a row that wrote it the same
+    margin_frames: int  # between its end and the end of the audio
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How much evidence a word needs: of each ladder the first rung counts whose probability it reaches."""
+
+    commit: Sequence[Evidence] = (Evidence(0.4, 1, 5), Evidence(0.0, 4, 200))  # 200: one block
+    last_margin_frames: int = 15  # 300 ms more, to be committed while no other word follows
+    show: Sequence[Evidence] = (Evidence(0.2, 2, 10), Evidence(0.0, 4, 200))
+    patience: int = 2  # updates in a row that must contradict what is shown before it is replaced
 
 
 def standing(tokens: Sequence[int], before: Sequence[int], updates: Sequence[int]) -> list[int]:
@@ -73,25 +78,40 @@ def committable(
     for word in words:
         if word.tokens <= committed:
             continue
-        least = math.exp(min(log_probs[committed : word.tokens]))
-        asked = 1 if least >= policy.sure_probability else policy.updates
-        followed = word.tokens < len(updates) and updates[word.tokens] >= asked
-        margin = policy.margin_frames if followed else policy.last_margin_frames
-        if updates[word.tokens - 1] < asked or word.end > heard - margin or least < policy.least_probability:
+        asked = _asked(policy.commit, log_probs[committed : word.tokens])
+        if asked is None or updates[word.tokens - 1] < asked.updates:
+            break
+        followed = word.tokens < len(updates) and updates[word.tokens] >= asked.updates
+        if word.end > heard - asked.margin_frames - (0 if followed else policy.last_margin_frames):
             break
         committed = word.tokens
     return committed
 
 
-def showable(words: Sequence[WrittenWord], updates: Sequence[int], committed: int, heard: int, policy: Policy) -> int:
+def showable(
+    words: Sequence[WrittenWord],
+    updates: Sequence[int],
+    log_probs: Sequence[float],
+    committed: int,
+    heard: int,
+    policy: Policy,
+) -> int:
     """How many tokens may be shown; see `committable`."""
     shown = committed
     for word in words:
-        stands = updates[word.tokens - 1] >= policy.show_updates
-        if word.tokens > committed and not stands and word.end > heard - policy.show_margin_frames:
+        if word.tokens <= shown:
+            continue
+        asked = _asked(policy.show, log_probs[shown : word.tokens])
+        if asked is None or (updates[word.tokens - 1] < asked.updates and word.end > heard - asked.margin_frames):
             break
-        shown = max(shown, word.tokens)
+        shown = word.tokens
     return shown
+
+
+def _asked(ladder: Sequence[Evidence], log_probs: Sequence[float]) -> Evidence | None:
+    """Of a word with these tokens; None: it is so unlikely that nothing is enough."""
+    least = math.exp(min(log_probs))
+    return next((rung for rung in ladder if least >= rung.probability), None)
 
 
 @dataclass(slots=True)

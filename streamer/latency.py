@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from streamer.commit import Policy
+from streamer.commit import Evidence, Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +16,12 @@ class Latency:
 
 
 BALANCED = "balanced"
-LATENCIES = {
-    "low": Latency(300, Policy(margin_frames=10, last_margin_frames=30, patience=2)),
-    BALANCED: Latency(300, Policy(show_updates=2, show_margin_frames=10, patience=2)),
-    "accurate": Latency(600, Policy(margin_frames=40, last_margin_frames=60, patience=2)),
-}
+EAGER = Policy(
+    commit=(Evidence(0.25, 1, 5), Evidence(0.0, 4, 60)),
+    show=(Evidence(0.1, 1, 0), Evidence(0.0, 3, 60)),
+)
+CAREFUL = Policy(
+    commit=(Evidence(0.6, 1, 10), Evidence(0.0, 6, 300)),
+    show=(Evidence(0.3, 2, 10), Evidence(0.0, 4, 200)),
+)
+LATENCIES = {"low": Latency(300, EAGER), BALANCED: Latency(300, Policy()), "accurate": Latency(600, CAREFUL)}

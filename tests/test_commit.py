@@ -4,10 +4,10 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.commit import Policy, Screen, WrittenWord, committable, showable, standing
+from streamer.commit import Evidence, Policy, Screen, WrittenWord, committable, showable, standing
 from streamer.latency import LATENCIES
 
-POLICY = Policy(margin_frames=20, last_margin_frames=30)
+POLICY = Policy(commit=(Evidence(0.0, 2, 20),), last_margin_frames=10)
 WORDS = [WrittenWord("the", 1, 10, 20), WrittenWord("quick", 3, 25, 40), WrittenWord("fox", 4, 45, 60)]
 TOKENS = [5, 6, 7, 8]
 SURE = [math.log(0.99)] * 4
@@ -41,21 +41,26 @@ def test_a_word_the_update_before_did_not_have_waits():
 
 
 def test_three_updates_may_be_asked_for():
-    patient = replace(POLICY, updates=3)
+    patient = replace(POLICY, commit=(Evidence(0.0, 3, 20),))
     twice = standing(TOKENS, TOKENS, [1] * 4)
     assert committable(WORDS, twice, SURE, 0, 100, patient) == 0
     assert committable(WORDS, standing(TOKENS, TOKENS, twice), SURE, 0, 100, patient) == 4
 
 
-def test_a_word_of_which_the_model_is_sure_needs_no_second_update():
-    assert certain([], heard=100, policy=replace(POLICY, sure_probability=0.9)) == 4
-    assert certain([], heard=100, policy=replace(POLICY, sure_probability=0.995)) == 0
+def test_of_a_likely_word_less_is_asked():
+    ladder = replace(POLICY, commit=(Evidence(0.9, 1, 20), Evidence(0.0, 2, 20)))
+    assert certain([], heard=100, policy=ladder) == 4
+    doubtful = [SURE[0], math.log(0.8), SURE[0], SURE[0]]
+    assert certain([], heard=100, policy=ladder, log_probs=doubtful) == 1, "and all behind the unlikely one waits"
+    assert certain(TOKENS, heard=100, policy=ladder, log_probs=doubtful) == 4
+    assert certain(TOKENS, heard=89, policy=ladder, log_probs=doubtful) == 3
 
 
-def test_a_word_with_an_unlikely_token_waits_and_all_behind_it_but_not_what_is_committed():
-    doubtful, policy = [SURE[0], math.log(0.1), SURE[0], SURE[0]], replace(POLICY, least_probability=0.5)
-    assert certain(TOKENS, heard=100, policy=policy, log_probs=doubtful) == 1
-    assert certain(TOKENS, heard=100, policy=policy, log_probs=doubtful, committed=3) == 4
+def test_a_word_below_the_last_rung_is_never_committed_but_one_that_is_committed_is_not_asked_again():
+    doubtful, strict = [SURE[0], math.log(0.1), SURE[0], SURE[0]], replace(POLICY, commit=(Evidence(0.5, 2, 20),))
+    assert certain(TOKENS, heard=100, policy=strict, log_probs=doubtful) == 1
+    assert certain(TOKENS, heard=100, policy=strict, log_probs=doubtful, committed=3) == 4
+    assert certain(TOKENS, heard=10**6, policy=replace(POLICY, commit=())) == 0
 
 
 @given(before=st.lists(st.integers(5, 8), max_size=6), heard=st.integers(0, 100), committed=st.sampled_from([0, 1, 3]))
@@ -73,12 +78,23 @@ def test_a_token_stands_since_the_last_update_that_wrote_it_or_one_before_it_oth
         assert updates[at] == (alike.index(False) if False in alike else len(alike))
 
 
+def visible(updates, heard, committed=0, log_probs=SURE):
+    careful = replace(POLICY, show=(Evidence(0.5, 2, 15), Evidence(0.0, 3, 100)))
+    return showable(WORDS, updates, log_probs, committed, heard, careful)
+
+
 def test_a_word_is_shown_when_it_stood_twice_or_ended_some_time_ago():
-    careful = replace(POLICY, show_updates=2, show_margin_frames=15)
-    assert showable(WORDS, [1] * 4, 0, heard=61, policy=careful) == 3
-    assert showable(WORDS, [2] * 4, 0, heard=61, policy=careful) == 4
-    assert showable(WORDS, [1] * 4, 0, heard=41, policy=careful) == 1
-    assert showable(WORDS, [1] * 4, 3, heard=41, policy=careful) == 3
+    assert visible([1] * 4, heard=61) == 3
+    assert visible([2] * 4, heard=61) == 4
+    assert visible([1] * 4, heard=41) == 1
+    assert visible([1] * 4, heard=41, committed=3) == 3
+
+
+def test_an_unlikely_word_is_shown_later():
+    doubtful = [SURE[0], math.log(0.1), SURE[0], SURE[0]]
+    assert visible([2] * 4, heard=61, log_probs=doubtful) == 1
+    assert visible([3] * 4, heard=61, log_probs=doubtful) == 4
+    assert visible([2] * 4, heard=140, log_probs=doubtful) == 4
 
 
 def shown(screen, *updates, patience=2):
@@ -107,5 +123,7 @@ def test_the_dial_goes_from_early_to_right():
     low, balanced, accurate = (LATENCIES[name] for name in ("low", "balanced", "accurate"))
     for before, after in ((low, balanced), (balanced, accurate)):
         assert before.step_ms <= after.step_ms
-        assert before.policy.margin_frames < after.policy.margin_frames
-        assert before.policy.last_margin_frames < after.policy.last_margin_frames
+        for early, late in zip(before.policy.commit, after.policy.commit, strict=True):
+            assert early.probability <= late.probability
+            assert early.margin_frames <= late.margin_frames
+        assert before.policy.commit != after.policy.commit

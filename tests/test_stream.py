@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer import Engine, Options
-from streamer.commit import Policy
+from streamer.commit import Evidence, Policy
 from streamer.events import Done, Final, Finalized, Partial, SpeechStarted
 
 CUTS = [1, 159, 160, 161, 1600, 7919]
-NEVER = Policy(margin_frames=10**6, last_margin_frames=10**6)
-RASH = Policy(updates=1, margin_frames=0, last_margin_frames=0)
-SHY = Policy(least_probability=0.3, sure_probability=0.9, show_updates=2, show_margin_frames=20, patience=3)
+NEVER = Policy(commit=())
+RASH = Policy(commit=(Evidence(0.0, 1, 0),), last_margin_frames=0, show=(Evidence(0.0, 1, 0),), patience=1)
+SHY = Policy(commit=(Evidence(0.9, 1, 20), Evidence(0.3, 2, 20)), show=(Evidence(0.0, 2, 20),), patience=3)
 MOMENTS = 300  # single samples fed before larger pieces take over: the point is made, and time is not for free
 
 

@@ -1,49 +1,68 @@
-"""The settings that the frontier is made of: what is tried, each a way to trade time for accuracy or for calm."""
+"""The settings that the frontier is made of: kinds of evidence for a word, each at several steps between updates."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from streamer.commit import Policy
+from streamer.commit import Evidence, Policy
 from streamer.options import Options
 
-NEVER = 10**6  # frames
-BASE = Policy(updates=2, margin_frames=20, last_margin_frames=40)
-EARLY = replace(BASE, margin_frames=10, last_margin_frames=30)
-LATE = replace(BASE, margin_frames=40, last_margin_frames=60)
-CALM = {"show_margin_frames": 10, "show_updates": 2, "patience": 2}
+STEPS_MS = (300, 600, 900, 1200)
+DEFAULT = Policy()
+DOUBTFUL = DEFAULT.commit[-1]  # asked of words that are not likely
+SPOKEN_AT_ONCE = (Evidence(0.0, 1, 0),)
 
-SETTINGS = {
-    "300 ms, margin 400 ms": Options(step_ms=300, policy=BASE),
-    "600 ms, margin 400 ms": Options(step_ms=600, policy=BASE),
-    "900 ms, margin 400 ms": Options(step_ms=900, policy=BASE),
-    "1200 ms, margin 400 ms": Options(step_ms=1200, policy=BASE),
-    "300 ms, margin 200 ms": Options(step_ms=300, policy=EARLY),
-    "600 ms, margin 200 ms": Options(step_ms=600, policy=EARLY),
-    "300 ms, margin 800 ms": Options(step_ms=300, policy=LATE),
-    "600 ms, margin 800 ms": Options(step_ms=600, policy=LATE),
-    "300 ms, one update": Options(step_ms=300, policy=replace(BASE, updates=1)),
-    "300 ms, three updates": Options(step_ms=300, policy=replace(BASE, updates=3)),
-    "300 ms, probability 0.3": Options(step_ms=300, policy=replace(BASE, least_probability=0.3)),
-    "300 ms, one if sure (0.9)": Options(step_ms=300, policy=replace(EARLY, sure_probability=0.9)),
-    "300 ms, shown if calm": Options(step_ms=300, policy=replace(BASE, **CALM)),
-    "600 ms, shown if calm": Options(step_ms=600, policy=replace(BASE, **CALM)),
-    "300 ms, kept once": Options(step_ms=300, policy=replace(BASE, patience=2)),
-    "300 ms, nothing promised": Options(
-        step_ms=300, policy=replace(BASE, margin_frames=NEVER, last_margin_frames=NEVER)
-    ),
+
+def _likely(probability: float) -> Policy:
+    return replace(DEFAULT, commit=(replace(DEFAULT.commit[0], probability=probability), DOUBTFUL))
+
+
+def _agreed(updates: int, margin_frames: int) -> Policy:
+    return replace(DEFAULT, commit=(Evidence(0.0, updates, margin_frames),))
+
+
+EVIDENCE = {
+    "two updates agree": _agreed(2, 20),
+    "four agree": _agreed(4, 20),
+    "two agree, 2 s ago": _agreed(2, 100),
+    "likely, 0.25": _likely(0.25),
+    "likely, 0.4": _likely(0.4),
+    "likely, 0.6": _likely(0.6),
+    "nothing promised": replace(DEFAULT, commit=()),
 }
-QUICK = ("300 ms, margin 400 ms", "600 ms, margin 400 ms", "300 ms, shown if calm")
+DISPLAY = {
+    "shown at once": replace(DEFAULT, show=SPOKEN_AT_ONCE, patience=1),
+    "shown if two agree": replace(DEFAULT, show=(Evidence(0.0, 2, 10),), patience=1),
+    "the same, kept once": replace(DEFAULT, show=(Evidence(0.0, 2, 10),)),
+    "shown if likely": DEFAULT,
+}
+QUICK_STEPS_MS = (600,)
 COLUMNS = (
     "WER stream",
     "gap",
     "finals equal to offline",
-    "first partial p50",
     "commit p50",
     "commit p95",
     "committed early",
+    "first partial p50",
     "display p50",
     "flicker normalised",
     "forwards per final word",
     "tax",
 )
+
+
+def name_of(evidence: str, step_ms: int) -> str:
+    """Of a setting."""
+    return f"{evidence}, {step_ms} ms"
+
+
+def settings(steps_ms: tuple[int, ...]) -> dict[str, Options]:
+    """Every kind of evidence at every step, every way to show drafts at the first of them."""
+    asked = {
+        name_of(name, step): Options(step_ms=step, policy=policy)
+        for name, policy in EVIDENCE.items()
+        for step in steps_ms
+    }
+    shown = {name_of(name, 600): Options(step_ms=600, policy=policy) for name, policy in DISPLAY.items()}
+    return asked | shown

@@ -1,16 +1,26 @@
-"""The pure parts of `make eval`: what it counts, and what it calls a regression."""
+"""The parts of `make eval`: what it counts, what it calls a goal and a regression, how it shows them."""
 
 import random
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from model.nano.synthesize import EVAL_CLIPS
+from streamer.engine import Engine
 from streamer.events import Final, Partial, Word
+from streamer.options import Options
 from tests.benchmarks.delays import Delays, add
+from tests.benchmarks.evaluation.bars import BARS, Bar, rows
 from tests.benchmarks.evaluation.comparing import regressions
 from tests.benchmarks.evaluation.confidence import Judged, best_power, calibration_error, report
-from tests.benchmarks.evaluation.corpus import Composer, with_noise
+from tests.benchmarks.evaluation.corpus import Composer, Speech, with_noise
+from tests.benchmarks.evaluation.edges import kept, seams
+from tests.benchmarks.evaluation.frontier import STEPS_MS, settings
+from tests.benchmarks.evaluation.playing import Performance, Player, Said, no_ctc_drafts
+from tests.benchmarks.evaluation.plots import ticks
+from tests.benchmarks.evaluation.tables import markdown
 from tests.benchmarks.evaluation.voices import Clip, MissingPartError, prepare
 from tests.benchmarks.words import Spoken, matches
 
@@ -42,6 +52,77 @@ def test_delays_are_counted_from_the_end_of_each_word():
     assert (sum(delays.erased), sum(delays.shown)) == (1, len("the cat sat")), "the p of cap"
 
 
+def performance(words, *finals):
+    said = [Said(Final(at, start, end, text, ()), end, 0.0) for at, (start, end, text) in enumerate(finals)]
+    return Performance(Speech(torch.zeros(0), words), said, 0, 0.0, 0, [], 0.0)
+
+
+def test_a_seam_that_loses_a_word_and_one_that_doubles_one_are_seen():
+    words = [Spoken(text, at, at + 0.8) for at, text in enumerate(["one", "two", "three", "four", "five", "six"])]
+    lost = seams([performance(words, (0, 2.9, "one two"), (2.9, 6, "four five six"))])
+    assert (lost["seams"], lost["words near seams"], lost["doubled"]) == (1, 2, 0)
+    assert (lost["found at seams"], lost["found elsewhere"]) == (0.5, 1.0), "three is lost, and four is near"
+    doubled = seams([performance(words, (0, 2.9, "one two three"), (2.9, 6, "three four five six"))])
+    assert (doubled["found at seams"], doubled["doubled"]) == (1.0, 1)
+    assert seams([performance(words, (0, 2.5, "one two three"), (2.9, 6, "three"))])["seams"] == 0, "there was a pause"
+
+
+def test_a_word_twice_at_a_seam_that_was_said_twice_is_not_doubled():
+    words = [Spoken("very", 1.0, 1.4), Spoken("very", 1.5, 2.0), Spoken("good", 2.0, 2.4)]
+    assert seams([performance(words, (0, 1.45, "very"), (1.45, 3, "very good"))])["doubled"] == 0
+
+
+def test_a_first_word_counts_as_lost_only_if_offline_hears_it():
+    words = [Spoken("the", 0.0, 0.2), Spoken("cat", 0.2, 0.6)]
+    played = [performance(words, (0, 1, "a cat")), performance(words, (0, 1, "a cat"))]
+    figures = kept(played, ["the cat", "a cap"])
+    assert (figures["first words that offline finds"], figures["first words kept"]) == (1, 0.0)
+    assert (figures["last words that offline finds"], figures["last words kept"]) == (1, 1.0)
+
+
+def test_without_ctc_drafts_the_same_is_written_in_more_forwards(nano, spoken):
+    player, speech = Player(Engine(nano)), Speech(spoken[0].samples, [])
+    with_drafts = player.play(speech, Options())
+    with no_ctc_drafts():
+        without = player.play(speech, Options())
+    assert [final.text for final in without.finals] == [final.text for final in with_drafts.finals]
+    assert without.forwards > with_drafts.forwards
+
+
+def test_a_figure_that_is_missing_meets_no_goal():
+    for bar in BARS:
+        assert not bar.met(float("nan"))
+        assert bar.met(bar.goal)
+
+
+def test_a_missed_goal_is_bold():
+    figures = {bar.measure: bar.goal for bar in BARS}
+    assert not any("**" in cell for row in rows({"balanced": figures}) for cell in row)
+    worse = figures | {"finals equal to offline": 0.975, "tax": 2.4}
+    assert [row[-1] for row in rows({"low": worse}) if "**" in row[-1]] == ["**97.5 %**", "**2.40**"]
+    assert Bar("", "", 1.2, "s").shown(float("nan")) == "nan s"
+
+
+def test_every_kind_of_evidence_is_tried_at_every_step():
+    tried = settings(STEPS_MS)
+    assert {options.step_ms for options in tried.values()} == set(STEPS_MS)
+    policies = [(options.step_ms, options.policy) for options in tried.values()]
+    assert all(policies.count(each) <= 2 for each in policies), "the default is tried as evidence and as display"
+
+
+def test_a_table_is_markdown():
+    assert markdown(("", "a"), [("x", 0.12345), ("y", 3)]) == "|  | a |\n| --- | --- |\n| x | 0.123 |\n| y | 3 |"
+
+
+@given(low=st.floats(0, 100), span=st.just(0.0) | st.floats(0.01, 100))
+def test_the_marks_of_an_axis_are_few_and_hold_everything(low, span):
+    marks = ticks(low, low + span)
+    slack = 1e-4 * (marks[1] - marks[0])
+    assert marks[0] <= low + slack
+    assert marks[-1] >= low + span - slack
+    assert 2 <= len(marks) <= 8
+
+
 def results(**figures):
     return {"corpus": {"recordings": {"digest": "a"}}, "parts": {"recordings": figures}}
 
@@ -66,7 +147,7 @@ def test_confidence_that_is_too_high_has_an_error_which_a_power_mends():
     assert calibration_error(honest) < 0.03
     assert 0.8 < best_power(honest) < 1.25
     boastful = [Judged(word.confidence**0.5, word.right) for word in honest]
-    found = report(boastful)
+    found = report(boastful[::2], boastful[1::2])
     assert found["error"] > 0.1
     assert found["error with power"] < 0.04
 

@@ -1,7 +1,7 @@
 """Measures how well and how early words are written down; compares with the last committed run.
 
-Writes tests/benchmarks/results/eval.json (eval-quick.json with --quick) and the pictures, prints tables. Exit code 1 if
-a figure has become worse. The voices are those of `model/nano/voices.py`, made once in the work folder.
+Writes tests/benchmarks/results/eval.json and two pictures, prints tables in Markdown. Exit code 1 if a figure has
+become worse. The voices are those of `model/nano/voices.py`, made once in the work folder.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,19 @@ from streamer.engine import Engine
 from streamer.latency import BALANCED, LATENCIES
 from streamer.options import Options
 from tests.benchmarks.common import Clock, Settings
-from tests.benchmarks.evaluation import confidence, corpus, frontier, nothing, voices
+from tests.benchmarks.evaluation import confidence, corpus, edges, frontier, nothing, voices
 from tests.benchmarks.evaluation.comparing import committed, regressions
-from tests.benchmarks.evaluation.corpus import Part
+from tests.benchmarks.evaluation.confidence import Judged
+from tests.benchmarks.evaluation.corpus import BARE, CUT, JUDGING, TUNING, Part
 from tests.benchmarks.evaluation.measures import Figures, judged, measure
-from tests.benchmarks.evaluation.playing import Performance, Player
-from tests.benchmarks.evaluation.plots import Point, scatter
-from tests.benchmarks.report import RESULTS, save, table
+from tests.benchmarks.evaluation.pictures import draw
+from tests.benchmarks.evaluation.playing import Performance, Player, no_ctc_drafts
+from tests.benchmarks.evaluation.tables import tables
+from tests.benchmarks.report import RESULTS, save
 
 WORK = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "granite-stream" / "eval"
-MINUTES, QUICK_MINUTES = 10.0, 1.0  # of each sound without speech
-TUNING, JUDGING = "tuning", "held-out voices"  # a policy is chosen on the one and judged on the other
+MINUTES, QUICK_MINUTES = 10.0, 0.2  # of each sound without speech
+DIAL = {name: Options(latency=name) for name in LATENCIES}
 
 
 @dataclass
@@ -41,46 +44,77 @@ class Evaluation:
     parts: dict[str, Part]
     quick: bool
 
+    def run(self) -> dict[str, Any]:
+        """Everything that there is audio for."""
+        results: dict[str, Any] = {
+            "corpus": {
+                name: {"seconds": part.seconds, "words": part.words, "digest": part.digest}
+                for name, part in self.parts.items()
+            },
+            **self.defaults(),
+            "dial": {},
+            "frontier": {},
+            "nothing": nothing.hear(self.player.engine, Options(), QUICK_MINUTES if self.quick else MINUTES),
+        }
+        if JUDGING in self.parts:
+            results["dial"] = self.figures(JUDGING, DIAL | {f"{BALANCED}, 300 ms": Options(step_ms=300)})
+            results["drafts"] = self.drafts()
+        if TUNING in self.parts:
+            steps = frontier.QUICK_STEPS_MS if self.quick else frontier.STEPS_MS
+            results["frontier"] = self.figures(TUNING, DIAL | frontier.settings(steps))
+        return results
+
     def play(self, part: str, options: Options) -> list[Performance]:
         """All speeches of a part."""
         return [self.player.play(speech, options) for speech in self.parts[part].speeches]
 
-    def figures(self, part: str, options: Options) -> Figures:
-        """Of a part."""
-        return measure(self.play(part, options), options.endpoint_ms / 1000)
+    def figures(self, part: str, settings: dict[str, Options]) -> dict[str, Figures]:
+        """Of a part, for each setting."""
+        found = {}
+        for name, options in settings.items():
+            found[name] = measure(self.play(part, options), options.endpoint_ms / 1000)
+            print(f"{part}, {name}", file=sys.stderr)
+        return found
 
-    def defaults(self) -> tuple[dict[str, Figures], dict[str, Any]]:
-        """Every part with what a stream is when nothing is asked for; and how far its confidence can be trusted."""
-        figures, words, options = {}, [], Options()
+    def defaults(self) -> dict[str, Any]:
+        """Every part with what a stream is when nothing is asked for."""
+        parts: dict[str, Figures] = {}
+        words, options = dict[str, list[Judged]](), Options()
+        found: dict[str, Any] = {}
         for name in self.parts:
             performances = self.play(name, options)
-            figures[name] = measure(performances, options.endpoint_ms / 1000)
-            words += judged(performances)
+            parts[name] = measure(performances, options.endpoint_ms / 1000)
+            words[name] = judged(performances)
+            if name == BARE:
+                found["edges"] = edges.kept(performances, [self.player.whole(each.speech) for each in performances])
+            if name == CUT:
+                found["seams"] = edges.seams(performances)
             print(f"{name}: {self.parts[name].seconds:.0f} s", file=sys.stderr)
-        return figures, confidence.report(words)
+        others = [word for name, each in words.items() if name != TUNING for word in each]
+        return {"parts": parts, **found, "confidence": confidence.report(words.get(TUNING, []), others)}
 
-    def dial(self) -> dict[str, Figures]:
-        """What each value of `--latency` gives with voices that nothing was tuned on."""
-        if JUDGING not in self.parts:
-            return {}
-        return {name: self.figures(JUDGING, Options(latency=name)) for name in LATENCIES}
+    def confidence_power(self) -> float:
+        """What config.json should say."""
+        power = confidence.best_power(judged(self.play(TUNING, Options())))
+        return round(self.player.engine.model.config.confidence_power * power, 3)
 
-    def frontier(self) -> dict[str, Figures]:
-        """Every setting that is tried."""
-        if TUNING not in self.parts:
-            return {}
-        names = frontier.QUICK if self.quick else frontier.SETTINGS
-        chosen = {f"--latency {name}": Options(latency=name) for name in LATENCIES}
-        settings = chosen | {name: frontier.SETTINGS[name] for name in names}
-        return {name: self.figures(TUNING, options) for name, options in settings.items()}
-
-    def nothing(self) -> dict[str, Figures]:
-        """Sounds without speech."""
-        return nothing.hear(self.player.engine, Options(), QUICK_MINUTES if self.quick else MINUTES)
+    def drafts(self) -> Figures:
+        """What the CTC head's drafts save; texts are the same with and without."""
+        performances = self.play(JUDGING, Options())
+        with no_ctc_drafts():
+            without = self.play(JUDGING, Options())
+        texts = [[final.text for each in played for final in each.finals] for played in (performances, without)]
+        finals = sum(len(text.split()) for text in texts[0])
+        return {
+            "forwards per final word": sum(each.forwards for each in performances) / max(1, finals),
+            "the same without CTC drafts": sum(each.forwards for each in without) / max(1, finals),
+            "CPU seconds without / with": sum(each.cpu for each in without) / sum(each.cpu for each in performances),
+            "texts that differ": sum(one != other for one, other in zip(*texts, strict=True)),
+        }
 
 
 def main() -> int:
-    """Measures, shows, compares, writes."""
+    """Measures and shows; compares and writes, if it was a whole run."""
     given = _parse()
     torch.set_num_threads(given.threads)
     try:
@@ -91,54 +125,22 @@ def main() -> int:
     settings = Settings(given.model, given.threads, repeats=1, minutes=QUICK_MINUTES if given.quick else MINUTES)
     with Clock() as clock:
         engine = Engine(settings.load())
-        built = corpus.build(engine.model, given.work, corpus.QUICK if given.quick else corpus.WHOLE)
+        built: Iterable[Part] = corpus.build(engine.model, given.work, corpus.QUICK if given.quick else corpus.WHOLE)
+        if given.fit:
+            built = islice(built, 1)  # the voices to tune on
         evaluation = Evaluation(Player(engine), {part.name: part for part in built}, given.quick)
-        figures, calibration = evaluation.defaults()
-        results: dict[str, Any] = {
-            "corpus": {
-                name: {"seconds": part.seconds, "words": part.words, "digest": part.digest}
-                for name, part in evaluation.parts.items()
-            },
-            "parts": figures,
-            "dial": evaluation.dial(),
-            "frontier": evaluation.frontier(),
-            "nothing": evaluation.nothing(),
-            "confidence": calibration,
-        }
-    show(results)
-    name = "eval-quick" if given.quick else "eval"
-    before = committed(RESULTS / f"{name}.json")
-    save(name, settings, results)
-    if not given.quick:
-        draw(results)
-    print(f"{name}: {clock.cpu:.0f} s of the processor")
+        if given.fit:
+            print(f'"confidence_power": {evaluation.confidence_power()}')
+            return 0
+        results = evaluation.run()
+    print(tables(results))
+    print(f"\n{clock.cpu:.0f} s of the processor, {clock.wall:.0f} s by the clock")
+    if given.quick:
+        return 0
+    before = committed(RESULTS / "eval.json")
+    save("eval", settings, results)
+    draw(results)
     return compare(before, results)
-
-
-def show(results: dict[str, Any]) -> None:
-    """Tables."""
-    for title, columns in ((f"by part, --latency {BALANCED}", "parts"), (f"the dial, {JUDGING}", "dial")):
-        if figures := results[columns]:
-            keys = next(iter(figures.values()))
-            table(title, ("", *figures), [[key, *(each[key] for each in figures.values())] for key in keys])
-    rows = [[name, *(each[key] for key in frontier.COLUMNS)] for name, each in results["frontier"].items()]
-    table("the frontier, voices to tune on", ("", *frontier.COLUMNS), rows)
-    rows = [[name, *each.values()] for name, each in results["nothing"].items()]
-    table("sounds without speech", ("", "minutes", "words", "segments", "RTF", "text"), rows)
-    calibration = {key: value for key, value in results["confidence"].items() if key != "bins"}
-    table("confidence of words", ("", "figure"), list(calibration.items()))
-
-
-def draw(results: dict[str, Any]) -> None:
-    """The frontier, one point for each setting, and the reliability of confidence."""
-    if settings := results["frontier"]:
-        points = [
-            Point(each["commit p50"], each["WER stream"], name, name.startswith("--"))
-            for name, each in settings.items()
-        ]
-        scatter("frontier.svg", points, "commit delay p50, seconds", "word error rate of finals")
-    bins = results["confidence"].get("bins", [])
-    scatter("confidence.svg", [Point(*each[:2]) for each in bins], "confidence", "share of words right", diagonal=True)
 
 
 def compare(before: dict[str, Any] | None, results: dict[str, Any]) -> int:
@@ -156,15 +158,11 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make eval", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--work", type=Path, default=WORK, help="folder for the voices (default: %(default)s)")
-    add(
-        "--engines",
-        type=_names,
-        default=_names("espeak,flite,festival,pico"),
-        help="to speak (default: all but kokoro)",
-    )
-    add("--kokoro", type=Path, help="folder with kokoro.onnx and voices/*.bin; name kokoro in --engines too")
+    add("--engines", type=_names, default=voices.TRAINED, help="to speak (default: espeak,flite,festival,pico)")
+    add("--kokoro", type=Path, help="folder with kokoro.onnx and voices/*.bin: its held-out voices speak too")
     add("--speech", type=Path, help="folder with recordings of people: eval_* parts with manifest.jsonl")
-    add("--quick", action="store_true", help="two minutes instead of fifteen")
+    add("--quick", action="store_true", help="seconds of each part, to see that all works: nothing is written")
+    add("--fit", action="store_true", help="only say which confidence_power the model's config.json should have")
     add("--model", default=defaults.model, help="nano (default) or a checkpoint directory")
     add("--threads", type=int, default=defaults.threads, help="of torch (default: 1)")
     return parser.parse_args()

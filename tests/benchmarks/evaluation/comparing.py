@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.evaluation.corpus import JUDGING, TUNING
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -69,7 +71,7 @@ def regressions(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 def _figures(results: dict[str, Any], heard: set[str]) -> Iterator[tuple[tuple[str, ...], float]]:
     """Every figure of the parts that both runs heard, by its path."""
-    for group, part_of in (("parts", None), ("dial", "held-out voices"), ("frontier", "tuning"), ("nothing", None)):
+    for group, part_of in (("parts", None), ("dial", JUDGING), ("frontier", TUNING), ("nothing", None)):
         for name, figures in results.get(group, {}).items():
             part = part_of or name
             if part in heard or group == "nothing":

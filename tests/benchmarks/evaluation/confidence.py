@@ -1,9 +1,9 @@
 """Does a confidence of 0.8 mean that four words in five are right? Reliability, and the simplest map that would help.
 
 error: expected calibration error, the mean distance between confidence and share of right words over ten bins of
-    equally many words. power: confidence ** power is the map of one number that fits best (cross-entropy); fitted on
-    every other word, and its error is that on the words between. It multiplies the `confidence_power` in the
-    checkpoint's config.json, and is true of that checkpoint alone.
+    equally many words, of voices that nothing was tuned on. power: confidence ** power is the map of one number that
+    fits the voices to tune on best (cross-entropy). It multiplies the `confidence_power` in the checkpoint's
+    config.json, and is true of that checkpoint alone.
 """
 
 from __future__ import annotations
@@ -26,18 +26,17 @@ class Judged:
     right: bool
 
 
-def report(words: Sequence[Judged]) -> dict[str, Any]:
-    """Reliability as it is, and with the best power."""
-    if len(words) < 2 * BINS:
+def report(tuned: Sequence[Judged], words: Sequence[Judged]) -> dict[str, Any]:
+    """Reliability of words as it is, and with the power that is best for those that were tuned on."""
+    if len(tuned) < BINS or len(words) < BINS:
         return {"words": len(words)}
-    power = best_power(words[::2])
+    power = best_power(tuned)
     return {
         "words": len(words),
         "right": sum(word.right for word in words) / len(words),
         "error": calibration_error(words),
         "power": power,
-        "error with power": calibration_error([Judged(word.confidence**power, word.right) for word in words[1::2]]),
-        "error of the same words without": calibration_error(words[1::2]),
+        "error with power": calibration_error([Judged(word.confidence**power, word.right) for word in words]),
         "bins": reliability(words),
     }
 

@@ -24,9 +24,13 @@ from tests.benchmarks.words import Spoken, placed
 TAIL_SECONDS = 1.5  # of silence, so that the last segment ends by itself
 SENTENCES = (0.8, 1.5)  # seconds between clips: each is a segment of its own
 FLUENT = (0.15, 0.9)  # some of them end a segment, most do not
+UNBROKEN = (0.05, 0.25)  # none of them does, so segments must be cut
 TURNS = (-0.15, 0.4)  # one speaker begins while the other ends, or soon after
 NOISE_DB = (20, 10, 5, 0)  # of speech above noise
-SEEDS = {"tuning": 1, "held-out voices": 2, "long talk": 3, "two speakers": 4, "noise": 5, "people": 6}
+LOUD = 0.01  # amplitude of the first and last sample of a clip that is cut out of all silence
+TUNING, JUDGING = "tuning", "held-out voices"  # a policy is chosen on the one and judged on the other
+CUT, BARE = "without pauses", "without silence around"
+SEEDS = {TUNING: 1, JUDGING: 2, "long talk": 3, "two speakers": 4, "noise": 5, "people": 6, CUT: 7}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +78,13 @@ class Lengths:
     long_talk: float
     noise: float  # at each level
     two_speakers: float
+    unbroken: float
+    bare_clips: int  # this one is a count
     noise_db: tuple[int, ...] = NOISE_DB
 
 
-WHOLE = Lengths(tuning=120, held_out=120, people=90, long_talk=630, noise=60, two_speakers=60)
-QUICK = Lengths(tuning=30, held_out=40, people=15, long_talk=0, noise=20, two_speakers=20, noise_db=(10,))
+WHOLE = Lengths(120, 360, people=90, long_talk=630, noise=60, two_speakers=60, unbroken=240, bare_clips=40)
+QUICK = Lengths(10, 15, people=6, long_talk=0, noise=6, two_speakers=8, unbroken=16, bare_clips=2, noise_db=(10,))
 
 
 def build(model: GraniteSpeech, work: Path, lengths: Lengths) -> Iterator[Part]:
@@ -86,12 +92,15 @@ def build(model: GraniteSpeech, work: Path, lengths: Lengths) -> Iterator[Part]:
     make = Composer(model)
     trained, held_out = _sets(work, TRAINED), _sets(work, HELD_OUT)
     if trained:
-        yield Part("tuning", [make.speech(trained, lengths.tuning, SENTENCES, SEEDS["tuning"])])
-    yield Part("recordings", [make.recording(name) for name in recordings()])
+        yield Part(TUNING, [make.speech(trained, lengths.tuning, SENTENCES, SEEDS[TUNING])])
+    if lengths.long_talk:
+        yield Part("recordings", [make.recording(name) for name in recordings()])
     if held_out:
         make_held_out = lambda seconds, seed: make.speech(held_out, seconds, SENTENCES, seed)  # noqa: E731
-        yield Part("held-out voices", [make_held_out(lengths.held_out, SEEDS["held-out voices"])])
+        yield Part(JUDGING, [make_held_out(lengths.held_out, SEEDS[JUDGING])])
         yield from _noisy(make_held_out, lengths)
+        yield Part(CUT, [make.speech(held_out, lengths.unbroken, UNBROKEN, SEEDS[CUT])])
+        yield Part(BARE, [make.bare(clip) for each in held_out for clip in each[: lengths.bare_clips // len(held_out)]])
         yield Part("two speakers", [make.speech(held_out, lengths.two_speakers, TURNS, SEEDS["two speakers"])])
     for name, label in PEOPLE.items():
         if people := _sets(work, (name,)):
@@ -144,6 +153,13 @@ class Composer:
             samples[start : start + len(clip.samples)] += clip.samples
             turn += 1
         return Speech(_with_tail([samples]), words)
+
+    def bare(self, clip: Clip) -> Speech:
+        """One clip, from its first loud sample to its last."""
+        loud = (clip.samples.abs() > LOUD).nonzero().flatten()
+        first, last = int(loud[0]), int(loud[-1])
+        words = [_later(word, -first / SAMPLE_RATE) for word in self._placed(clip)]
+        return Speech(clip.samples[first : last + 1], [replace(word, start=max(0.0, word.start)) for word in words])
 
     def _placed(self, clip: Clip) -> list[Spoken]:
         if id(clip) not in self._words:

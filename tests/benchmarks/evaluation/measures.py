@@ -1,7 +1,7 @@
 """From performances to figures. Times are seconds.
 
-WER offline: of `model.transcribe` on the audio of each final; WER stream: of the finals; gap: their difference. Texts
-    are compared in small letters without punctuation.
+WER offline: of `model.transcribe` on the audio of each final; WER stream: of the finals; gap: their difference, gap
+    relative: the same in units of WER offline. Texts are compared in small letters without punctuation.
 finals equal to offline: share whose text is exactly that of `transcribe`.
 first partial, commit, display, final less endpoint: see `delays`; audio fed and compute together. The rows `of audio`
     are the same in audio alone: what is between the two is compute, whose spread is in `compute`.
@@ -50,6 +50,7 @@ def _accuracy(performances: Sequence[Performance]) -> Figures:
         "WER offline": offline_rate,
         "WER stream": stream_rate,
         "gap": stream_rate - offline_rate,
+        "gap relative": (stream_rate - offline_rate) / offline_rate if offline_rate else stream_rate,
         "finals equal to offline": sum(final.text == text for final, text in pairs) / max(1, len(pairs)),
     }
 

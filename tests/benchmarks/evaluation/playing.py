@@ -7,11 +7,15 @@ many seconds as it took of the processor.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from unittest.mock import patch
 
 from streamer.engine import Engine
 from streamer.events import Final, Partial
 from streamer.options import Options
+from streamer.segment import Segment
 from tests.benchmarks.common import Captions, Clock, cut_out, feeds
 from tests.benchmarks.evaluation.corpus import Speech
 from tests.benchmarks.stages import Stages
@@ -82,6 +86,10 @@ class Player:
             sum(cpu for _, cpu in offline),
         )
 
+    def whole(self, speech: Speech) -> str:
+        """What offline makes of all of it at once."""
+        return self.engine.model.transcribe(speech.samples)
+
     def _transcribed(self, speech: Speech, final: Final) -> tuple[str, float]:
         place = (id(speech), final.start, final.end)
         if place not in self._offline:
@@ -89,3 +97,10 @@ class Player:
                 text = self.engine.model.transcribe(cut_out(speech.samples, final))
             self._offline[place] = text, clock.cpu
         return self._offline[place]
+
+
+@contextmanager
+def no_ctc_drafts() -> Iterator[None]:
+    """Behind the last hypothesis nothing is drafted: what is new is written token by token."""
+    with patch.object(Segment, "_tail", lambda _segment: []):
+        yield

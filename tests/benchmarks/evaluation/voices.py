@@ -16,7 +16,7 @@ from model.nano.evaluate import evaluation_set
 from model.nano.texts import natural_sentences
 
 # Sets of held-out sentences. Voices that nano was trained on serve to choose a policy, the held-out ones to judge it.
-TRAINED = ("espeak", "flite", "festival", "pico", "kokoro")
+TRAINED = ("espeak", "flite", "festival", "pico")  # Kokoro's are left out: they take their time to speak
 HELD_OUT = ("heldout_slt", "heldout_kokoro")
 PEOPLE = {"human_native": "native speakers", "human_accent": "accented speakers"}
 SEED = 1
@@ -50,11 +50,11 @@ def prepare(work: Path, engines: Sequence[str], kokoro: Path | None, speech: Pat
                 "no text to speak: apt-get install dict-wn, or another package of model/nano/texts.py"
             )
         sentences.write_text("\n".join(found), "utf8")
-    wanted = Namespace(
-        work=work, engines=",".join(engines), clips={}, eval_clips=synthesize.EVAL_CLIPS, kokoro=kokoro, seed=SEED
-    )
+    named = ",".join([*engines, *(["kokoro"] if kokoro else [])])
+    wanted = Namespace(work=work, engines=named, clips={}, eval_clips=synthesize.EVAL_CLIPS, kokoro=kokoro, seed=SEED)
     for job in synthesize.plan(wanted, sentences):
-        if _made(job.folder / f"{job.engine}-{job.number:03d}") >= job.clips:
+        unused = job.folder.name not in TRAINED + HELD_OUT
+        if unused or _made(job.folder / f"{job.engine}-{job.number:03d}") >= job.clips:
             continue  # nor opened for writing: the folder may be another's
         try:
             synthesize.make(job)

@@ -1,0 +1,78 @@
+"""Words at the edges: the first and last of a clip without a moment of silence around it, and those where a long
+segment was cut.
+
+first, last words kept: of the clips whose first (last) word `transcribe` finds in the whole clip, the share in which
+    the stream finds it too.
+seams: cuts of unbroken speech, where one final begins as the one before it ends. found at seams, elsewhere: share of
+    reference words found, of those that lie within half a second of a seam and of the others. doubled: seams with the
+    same word on both sides that was not said twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from streamer.events import Final
+from tests.benchmarks.evaluation.playing import Performance
+from tests.benchmarks.words import matches, plain
+
+NEAR_SECONDS = 0.5
+SAME_SECONDS = 0.05  # finals that are so near follow each other without a pause
+
+
+def kept(performances: Sequence[Performance], whole: Sequence[str]) -> dict[str, Any]:
+    """Of short speeches, and what offline makes of each as a whole."""
+    figures: dict[str, Any] = {"clips": len(performances)}
+    for name, place in (("first", 0), ("last", -1)):
+        pairs = [
+            (_found(text, each, place), _found(_text(each), each, place)) for text, each in _both(whole, performances)
+        ]
+        heard = [live for offline, live in pairs if offline]
+        figures[f"{name} words that offline finds"] = len(heard)
+        figures[f"{name} words kept"] = sum(heard) / max(1, len(heard))
+    return figures
+
+
+def _both(whole: Sequence[str], performances: Sequence[Performance]) -> zip[tuple[str, Performance]]:
+    return zip(whole, performances, strict=True)
+
+
+def _text(performance: Performance) -> str:
+    return " ".join(final.text for final in performance.finals)
+
+
+def _found(text: str, performance: Performance, place: int) -> bool:
+    said = [word.text for word in performance.speech.words]
+    return range(len(said))[place] in {reference for _, reference in matches(text.split(), said)}
+
+
+def seams(performances: Sequence[Performance]) -> dict[str, Any]:
+    """Of unbroken speech."""
+    near, elsewhere, cuts, doubled = list[bool](), list[bool](), 0, 0
+    for performance in performances:
+        finals = performance.finals
+        borders = [(one, two) for one, two in pairwise(finals) if two.start - one.end < SAME_SECONDS]
+        cuts += len(borders)
+        doubled += sum(_doubled(performance, *border) for border in borders)
+        said = [word.text for word in performance.speech.words]
+        found = {reference for _, reference in matches(_text(performance).split(), said)}
+        for index, word in enumerate(performance.speech.words):
+            at_seam = any(word.start - NEAR_SECONDS < two.start < word.end + NEAR_SECONDS for _, two in borders)
+            (near if at_seam else elsewhere).append(index in found)
+    return {
+        "seams": cuts,
+        "words near seams": len(near),
+        "found at seams": sum(near) / max(1, len(near)),
+        "found elsewhere": sum(elsewhere) / max(1, len(elsewhere)),
+        "doubled": doubled,
+    }
+
+
+def _doubled(performance: Performance, one: Final, two: Final) -> bool:
+    left, right = one.text.split()[-1:], two.text.split()[:1]
+    if list(map(plain, left)) != list(map(plain, right)) or not left:
+        return False
+    around = [plain(word.text) for word in performance.speech.words if abs(word.start - two.start) < 2 * NEAR_SECONDS]
+    return (plain(left[0]), plain(left[0])) not in pairwise(around)

@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from tests.benchmarks.evaluation import confidence, corpus, edges, frontier, not
 from tests.benchmarks.evaluation.comparing import committed, regressions
 from tests.benchmarks.evaluation.confidence import Judged
 from tests.benchmarks.evaluation.corpus import BARE, CUT, JUDGING, TUNING, Part
-from tests.benchmarks.evaluation.measures import Figures, judged, measure
+from tests.benchmarks.evaluation.measures import Figures, drafting, judged, measure
 from tests.benchmarks.evaluation.pictures import draw
 from tests.benchmarks.evaluation.playing import Performance, Player, no_ctc_drafts
 from tests.benchmarks.evaluation.tables import tables
@@ -43,6 +43,7 @@ class Evaluation:
     player: Player
     parts: dict[str, Part]
     quick: bool
+    _played: dict[tuple[str, Options], list[Performance]] = field(default_factory=dict)
 
     def run(self) -> dict[str, Any]:
         """Everything that there is audio for."""
@@ -57,7 +58,7 @@ class Evaluation:
             "nothing": nothing.hear(self.player.engine, Options(), QUICK_MINUTES if self.quick else MINUTES),
         }
         if JUDGING in self.parts:
-            results["dial"] = self.figures(JUDGING, DIAL | {f"{BALANCED}, 300 ms": Options(step_ms=300)})
+            results["dial"] = self.figures(JUDGING, DIAL | {f"{BALANCED}, 600 ms": Options(step_ms=600)})
             results["drafts"] = self.drafts()
         if TUNING in self.parts:
             steps = frontier.QUICK_STEPS_MS if self.quick else frontier.STEPS_MS
@@ -65,8 +66,10 @@ class Evaluation:
         return results
 
     def play(self, part: str, options: Options) -> list[Performance]:
-        """All speeches of a part."""
-        return [self.player.play(speech, options) for speech in self.parts[part].speeches]
+        """All speeches of a part; what was played before is not played again."""
+        if (part, options) not in self._played:
+            self._played[part, options] = [self.player.play(speech, options) for speech in self.parts[part].speeches]
+        return self._played[part, options]
 
     def figures(self, part: str, settings: dict[str, Options]) -> dict[str, Figures]:
         """Of a part, for each setting."""
@@ -98,19 +101,16 @@ class Evaluation:
         power = confidence.best_power(judged(self.play(TUNING, Options())))
         return round(self.player.engine.model.config.confidence_power * power, 3)
 
-    def drafts(self) -> Figures:
-        """What the CTC head's drafts save; texts are the same with and without."""
-        performances = self.play(JUDGING, Options())
-        with no_ctc_drafts():
-            without = self.play(JUDGING, Options())
-        texts = [[final.text for each in played for final in each.finals] for played in (performances, without)]
-        finals = sum(len(text.split()) for text in texts[0])
-        return {
-            "forwards per final word": sum(each.forwards for each in performances) / max(1, finals),
-            "the same without CTC drafts": sum(each.forwards for each in without) / max(1, finals),
-            "CPU seconds without / with": sum(each.cpu for each in without) / sum(each.cpu for each in performances),
-            "texts that differ": sum(one != other for one, other in zip(*texts, strict=True)),
-        }
+    def drafts(self) -> dict[str, Figures]:
+        """What the CTC head's drafts save; the texts are the same with and without."""
+        modes, found = {"live": Options(), "finals only": Options(partials=False)}, {}
+        for name, options in modes.items():
+            performances = self.play(JUDGING, options)
+            with no_ctc_drafts():
+                without = [self.player.play(each.speech, options) for each in performances]
+            found[name] = drafting(performances, without)
+            print(f"drafts, {name}", file=sys.stderr)
+        return found
 
 
 def main() -> int:

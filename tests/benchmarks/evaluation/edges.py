@@ -2,7 +2,8 @@
 segment was cut.
 
 first, last words kept: of the clips whose first (last) word `transcribe` finds in the whole clip, the share in which
-    the stream finds it too.
+    the stream finds it too. sound after the last word: seconds between the end of that word, by the alignment that all
+    delays are counted from, and the last loud sample: by so much delays are overstated.
 seams: cuts of unbroken speech, where one final begins as the one before it ends. found at seams, elsewhere: share of
     reference words found, of those that lie within half a second of a seam and of the others. doubled: seams with the
     same word on both sides that was not said twice.
@@ -15,6 +16,7 @@ from itertools import pairwise
 from typing import Any
 
 from streamer.events import Final
+from tests.benchmarks.common import SAMPLE_RATE, quantile
 from tests.benchmarks.evaluation.playing import Performance
 from tests.benchmarks.words import matches, plain
 
@@ -26,17 +28,13 @@ def kept(performances: Sequence[Performance], whole: Sequence[str]) -> dict[str,
     """Of short speeches, and what offline makes of each as a whole."""
     figures: dict[str, Any] = {"clips": len(performances)}
     for name, place in (("first", 0), ("last", -1)):
-        pairs = [
-            (_found(text, each, place), _found(_text(each), each, place)) for text, each in _both(whole, performances)
-        ]
-        heard = [live for offline, live in pairs if offline]
+        offline = [_found(text, each, place) for text, each in zip(whole, performances, strict=True)]
+        live = [_found(_text(each), each, place) for each in performances]
+        heard = [found for found, there in zip(live, offline, strict=True) if there]
         figures[f"{name} words that offline finds"] = len(heard)
         figures[f"{name} words kept"] = sum(heard) / max(1, len(heard))
-    return figures
-
-
-def _both(whole: Sequence[str], performances: Sequence[Performance]) -> zip[tuple[str, Performance]]:
-    return zip(whole, performances, strict=True)
+    ends = [len(each.speech.samples) / SAMPLE_RATE - each.speech.words[-1].end for each in performances]
+    return {**figures, "sound after the last word p50": quantile(ends, 0.5)}
 
 
 def _text(performance: Performance) -> str:

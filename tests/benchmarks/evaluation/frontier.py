@@ -10,7 +10,7 @@ from streamer.options import Options
 STEPS_MS = (300, 600, 900, 1200)
 DEFAULT = Policy()
 DOUBTFUL = DEFAULT.commit[-1]  # asked of words that are not likely
-SPOKEN_AT_ONCE = (Evidence(0.0, 1, 0),)
+AT_ONCE = (Evidence(0.0, 1, 0),)
 
 
 def _likely(probability: float) -> Policy:
@@ -25,13 +25,14 @@ EVIDENCE = {
     "two updates agree": _agreed(2, 20),
     "four agree": _agreed(4, 20),
     "two agree, 2 s ago": _agreed(2, 100),
-    "likely, 0.25": _likely(0.25),
+    "likely, 0.2": _likely(0.2),
+    "likely, 0.3": _likely(0.3),
     "likely, 0.4": _likely(0.4),
-    "likely, 0.6": _likely(0.6),
+    "likely, 0.3, else 2 s": replace(DEFAULT, commit=(DEFAULT.commit[0], Evidence(0.0, 4, 100))),
     "nothing promised": replace(DEFAULT, commit=()),
 }
 DISPLAY = {
-    "shown at once": replace(DEFAULT, show=SPOKEN_AT_ONCE, patience=1),
+    "shown at once": replace(DEFAULT, show=AT_ONCE, patience=1),
     "shown if two agree": replace(DEFAULT, show=(Evidence(0.0, 2, 10),), patience=1),
     "the same, kept once": replace(DEFAULT, show=(Evidence(0.0, 2, 10),)),
     "shown if likely": DEFAULT,
@@ -58,7 +59,7 @@ def name_of(evidence: str, step_ms: int) -> str:
 
 
 def settings(steps_ms: tuple[int, ...]) -> dict[str, Options]:
-    """Every kind of evidence at every step, every way to show drafts at the first of them."""
+    """Every kind of evidence at every step, and every way to show drafts at 600 ms."""
     asked = {
         name_of(name, step): Options(step_ms=step, policy=policy)
         for name, policy in EVIDENCE.items()

@@ -6,7 +6,8 @@ finals equal to offline: share whose text is exactly that of `transcribe`.
 first partial, commit, display, final less endpoint: see `delays`; audio fed and compute together. The rows `of audio`
     are the same in audio alone: what is between the two is compute, whose spread is in `compute`.
 committed early: share of the words found that were committed before the final.
-forwards per final word: calls of the language model / words of finals. tax: CPU seconds of the stream / those of
+forwards per final word: calls of the language model / words of finals; it cannot be less than updates per final word,
+    which are calls of the encoder. tax: CPU seconds of the stream / those of
     `transcribe` on its finals' audio. RTF: CPU seconds / audio seconds.
 word start, word end: distance of a final's word from the reference word by forced alignment.
 """
@@ -88,6 +89,7 @@ def _cost(performances: Sequence[Performance]) -> Figures:
     audio = sum(each.said[-1].fed for each in performances if each.said)
     return {
         "forwards per final word": sum(each.forwards for each in performances) / max(1, words),
+        "updates per final word": sum(each.updates for each in performances) / max(1, words),
         "tax": cpu / offline if offline else float("nan"),
         "RTF": cpu / audio if audio else float("nan"),
     }
@@ -105,6 +107,19 @@ def _places(performances: Sequence[Performance]) -> Figures:
         f"{name} p{round(100 * share)}": quantile(values, share)
         for name, values in (("word start", starts), ("word end", ends))
         for share in SHARES
+    }
+
+
+def drafting(performances: Sequence[Performance], without: Sequence[Performance]) -> Figures:
+    """Of the same speeches with and without drafts by the CTC head."""
+    texts = [[final.text for each in played for final in each.finals] for played in (performances, without)]
+    words = max(1, sum(len(text.split()) for text in texts[0]))
+    cpu = sum(each.cpu for each in performances)
+    return {
+        "forwards per final word": sum(each.forwards for each in performances) / words,
+        "without drafts": sum(each.forwards for each in without) / words,
+        "CPU without / with": sum(each.cpu for each in without) / cpu if cpu else float("nan"),
+        "texts that differ": sum(one != other for one, other in zip(*texts, strict=True)),
     }
 
 

@@ -44,6 +44,7 @@ class Performance:
     retractions: int
     cpu: float  # seconds, of all of it
     forwards: int  # of the language model
+    updates: int  # of the encoder, each with at least one forward if there are letters
     offline: list[str]  # what `transcribe` writes for each final's audio
     offline_cpu: float  # seconds
 
@@ -82,6 +83,7 @@ class Player:
             captions.retractions,
             whole,
             stages.counts["forwards"],
+            stages.counts["encode_calls"],
             [text for text, _ in offline],
             sum(cpu for _, cpu in offline),
         )

@@ -40,7 +40,9 @@ def tables(results: dict[str, Any]) -> str:
     if results["frontier"]:
         found["The frontier, voices to tune on"] = _some(results["frontier"], frontier.COLUMNS)
     found["Sounds without speech"] = _all(results["nothing"])
-    single = ("drafts", "edges", "seams", "confidence")
+    if results.get("drafts"):
+        found["Drafts by the CTC head, held-out voices"] = _all(results["drafts"])
+    single = ("edges", "seams", "confidence")
     found |= {title: _figures(results[title]) for title in single if results.get(title)}
     return "\n\n".join(f"### {title}\n\n{table}" for title, table in found.items())
 

@@ -28,7 +28,7 @@ EVIDENCE = {
     "likely, 0.2": _likely(0.2),
     "likely, 0.3": _likely(0.3),
     "likely, 0.4": _likely(0.4),
-    "likely, 0.3, else 2 s": replace(DEFAULT, commit=(DEFAULT.commit[0], Evidence(0.0, 4, 100))),
+    "likely, 0.3, else 3 s": replace(DEFAULT, commit=(DEFAULT.commit[0], Evidence(0.0, 6, 150))),
     "nothing promised": replace(DEFAULT, commit=()),
 }
 DISPLAY = {

@@ -12,7 +12,7 @@ from tests.benchmarks.curves import PICTURES
 WIDTH, HEIGHT = 380, 340  # of a panel, pixels
 LEFT, RIGHT, TOP, BOTTOM = 52, 28, 30, 44  # its margins
 LEGEND = 20  # a line of it
-COLOURS = ("#2471a3", "#1e8449", "#b9770e", "#7d3c98", "#17a2d8", "#a04000", "#7f8c8d")
+COLOURS = ("#2471a3", "#1e8449", "#b9770e", "#7d3c98", "#17a2d8", "#a04000", "#7f8c8d", "#111111")
 STRONG = "#c0392b"
 
 

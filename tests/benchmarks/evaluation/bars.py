@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.benchmarks.evaluation.measures import Figures
@@ -55,6 +55,6 @@ def rows(settings: Mapping[str, Figures]) -> list[Sequence[str]]:
     ]
 
 
-def _cells(bar: Bar, figures: Sequence[Figures]) -> list[str]:
+def _cells(bar: Bar, figures: Iterable[Figures]) -> list[str]:
     values = [each[bar.measure] for each in figures]
     return [bar.shown(value) if bar.met(value) else f"**{bar.shown(value)}**" for value in values]

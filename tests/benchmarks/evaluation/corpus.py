@@ -96,9 +96,12 @@ def build(model: GraniteSpeech, work: Path, lengths: Lengths) -> Iterator[Part]:
     if lengths.long_talk:
         yield Part("recordings", [make.recording(name) for name in recordings()])
     if held_out:
-        make_held_out = lambda seconds, seed: make.speech(held_out, seconds, SENTENCES, seed)  # noqa: E731
-        yield Part(JUDGING, [make_held_out(lengths.held_out, SEEDS[JUDGING])])
-        yield from _noisy(make_held_out, lengths)
+
+        def sentences(seconds: float, seed: int) -> Speech:
+            return make.speech(held_out, seconds, SENTENCES, seed)
+
+        yield Part(JUDGING, [sentences(lengths.held_out, SEEDS[JUDGING])])
+        yield from _noisy(sentences, lengths)
         yield Part(CUT, [make.speech(held_out, lengths.unbroken, UNBROKEN, SEEDS[CUT])])
         yield Part(BARE, [make.bare(clip) for each in held_out for clip in each[: lengths.bare_clips // len(held_out)]])
         yield Part("two speakers", [make.speech(held_out, lengths.two_speakers, TURNS, SEEDS["two speakers"])])

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 FEW_8, FEW_4 = 8, 96  # rows up to which the kernels for eight and four bits are faster than unpacking
+LANES = 16  # columns that the kernel for eight bits reads at once: of a width that leaves a rest it reads too far
 PIECE = 1 << 17  # weights that are packed at once: larger pieces would leave holes in memory as large as the weights
 UNPACKED = 1 << 21  # weights that are unpacked at once: 4 MB in bfloat16; fewer make worse products
 GROUP = 64  # columns that share a scale in four bits
@@ -56,7 +57,7 @@ class Int8(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """`[..., K]` to `[..., N]`."""
         rows = inputs.reshape(-1, inputs.shape[-1])
-        if rows.device.type == "cpu" and len(rows) <= FEW_8:
+        if rows.device.type == "cpu" and len(rows) <= FEW_8 and rows.shape[1] % LANES == 0:
             product = torch._weight_int8pack_mm(rows.bfloat16(), self.codes, self.scales).to(rows.dtype)
         else:
             product = self._many(rows)

@@ -79,6 +79,14 @@ def test_kernels_for_few_rows_agree_with_unpacking(monkeypatch: pytest.MonkeyPat
     assert (kernel - unpacked).norm() <= 0.01 * unpacked.norm()  # bfloat16 rounds by up to 2**-9
 
 
+@pytest.mark.parametrize("columns", [24, 40, 72, 112])
+def test_eight_bits_of_any_width_are_multiplied_with_as_they_are(columns: int) -> None:
+    weight, inputs = Int8.pack(draw(64, columns), CPU), draw(3, columns, seed=1)
+    expected = inputs @ (weight.codes.float() * weight.scales.float()[:, None]).T
+    with torch.inference_mode():
+        assert (weight(inputs) - expected).norm() <= 0.01 * expected.norm()
+
+
 @pytest.mark.parametrize("capability", ["default", "avx2"])
 def test_four_bits_are_laid_out_as_other_processors_want_them(capability: str) -> None:
     environment = {**os.environ, "ATEN_CPU_CAPABILITY": capability}

@@ -21,15 +21,23 @@ FIRST_SLOTS = 1  # a cache starts with one stream and doubles whenever none is f
 class Rows:
     """Where a batch of appended positions goes; built once for a call, used by every layer."""
 
-    slots: Tensor  # [B]
-    contiguous: slice | None  # the same slots as a slice, where they are neighbours: then reading copies nothing
+    span: slice  # from the first of the slots to the last; what follows counts from its start
+    slots: Tensor | None  # [B]; None: all of the span in its order, and reading copies nothing
     row: Tensor  # [N] slot of each packed position, or [1] if it is the same for all
     position: Tensor  # [N] position of each packed position inside its slot
     length: int  # the longest slot after the append
 
+    def append(self, memory: Tensor, new: Tensor) -> Tensor:
+        """Writes packed keys or values `[N, kv_heads, head_dim]` into a layer's memory.
+
+        Gives whole slots `[B, kv_heads, length, head_dim]`. What follows shorter ones has no meaning: mask it.
+        """
+        memory[self.row, :, self.position] = new.to(memory.dtype)  # autocast mixes types
+        return memory if self.slots is None else memory.index_select(0, self.slots)
+
 
 class KVCache:
-    """Keys and values of all layers for many slots: `append`, `advance`, `rewind`."""
+    """Keys and values of all layers for many slots: `plan`, `advance`, `rewind`."""
 
     def __init__(self, config: TextConfig, capacity: int, dtype: torch.dtype, device: torch.device | str) -> None:
         """Makes an empty cache.
@@ -76,27 +84,19 @@ class KVCache:
         assert max(ends) <= self.capacity, f"{max(ends)} positions do not fit a slot of {self.capacity}"
         device = self._keys[0].device
         positions = [torch.arange(end - count, end, device=device) for end, count in zip(ends, counts, strict=True)]
-        slot = torch.tensor(slots, device=device)
-        neighbours = list(slots) == list(range(slots[0], slots[0] + len(slots)))
+        span = slice(min(slots), max(slots) + 1)
+        slot = torch.tensor(slots, device=device) - span.start
         return Rows(
-            slots=slot,
-            contiguous=slice(slots[0], slots[0] + len(slots)) if neighbours else None,
+            span=span,
+            slots=None if list(slots) == list(range(span.start, span.stop)) else slot,
             row=slot if len(slots) == 1 else slot.repeat_interleave(torch.tensor(counts, device=device)),
             position=torch.cat(positions),
             length=max(ends),
         )
 
-    def append(self, layer: int, rows: Rows, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Writes packed keys and values `[N, kv_heads, head_dim]`; gives whole slots `[B, kv_heads, length, head_dim]`.
-
-        Shorter slots are followed by positions without meaning: mask them.
-        """
-        everything = []
-        for memory, new in ((self._keys[layer], keys), (self._values[layer], values)):
-            memory[rows.row, :, rows.position] = new.to(memory.dtype)  # autocast mixes types
-            filled = memory[:, :, : rows.length]
-            everything.append(filled[rows.contiguous] if rows.contiguous else filled.index_select(0, rows.slots))
-        return everything[0], everything[1]
+    def layer(self, index: int, rows: Rows) -> tuple[Tensor, Tensor]:
+        """A layer's keys and values `[slots of the span, kv_heads, length, head_dim]`, to be written and read."""
+        return self._keys[index][rows.span, :, : rows.length], self._values[index][rows.span, :, : rows.length]
 
     def advance(self, slots: Sequence[int], counts: Sequence[int]) -> None:
         """Counts the appended positions in, once every layer has written them."""
@@ -104,6 +104,7 @@ class KVCache:
             self.lengths[slot] += count
             self._written[slot] = max(self._written[slot], self.lengths[slot])
 
+    @torch.inference_mode(False)  # wherever it is called: compiled code tells the two kinds of tensors apart
     def _grow(self, more: int) -> None:
         for memory in (self._keys, self._values):
             for layer, old in enumerate(memory):

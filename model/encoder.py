@@ -44,7 +44,7 @@ class Layout:
     blocks: Tensor  # [n, L] the frame at each place of each block; 0 where the block is shorter than L
     places: Tensor  # [N] where each frame stands in blocks.flatten()
     keys: Tensor  # [n, C + L] the key at each column, counted in contexts and frames
-    visible: Tensor | None  # [n, 1, 1, C + L] bool: the column holds a key; None if every one does
+    visible: Tensor | None  # [n, 1, 1, C + L] bool: the column holds a key; None for a single block, where each does
 
     @classmethod
     def of(
@@ -75,7 +75,7 @@ class Layout:
             blocks=torch.where(present, frame, 0).to(device),
             places=present.flatten().nonzero().flatten().to(device),
             keys=torch.where(visible, keys, 0).to(device),
-            visible=None if bool(visible.all()) else visible[:, None, None].to(device),
+            visible=None if len(cuts) == 1 else visible[:, None, None].to(device),
         )
 
 
@@ -121,19 +121,17 @@ class Conformer(nn.Module):
             borders: pairs (clip, frame): keep what lies left of that frame as an edge.
         """
         seam = Seam.of(layout, self.config, left, borders, frames)
-        contexts = None
-        if left is not None and any(layout.contexts):
-            contexts = torch.cat([edge.context for edge in left if edge is not None], dim=1)
+        width = 2 * self.config.num_heads * self.config.dim_head
+        nothing = frames.new_empty(self.config.num_layers, 0, width)
+        contexts = torch.cat([nothing, *(edge.context for edge in left or () if edge is not None)], dim=1)
         hidden = self.input_linear(frames)
         exported = [hidden] if 0 in self.config.cat_hidden_layers else []
         middle = hidden.new_empty(0)
         inputs, keys_values = [], []
         for index, layer in enumerate(self.layers, start=1):
-            context = None if contexts is None else contexts[index - 1]
-            carried = None if seam.carried is None else seam.carried[index - 1]
-            hidden, kept_inputs, key_value = layer(hidden, layout, seam, context, carried)
+            hidden, places, key_value = layer(hidden, layout, seam, contexts[index - 1], seam.carried[index - 1])
             if borders:
-                inputs.append(kept_inputs)
+                inputs.append(places[seam.kept])
                 keys_values.append(key_value)
             if index == self.config.num_layers // 2:
                 middle = self.out(hidden)
@@ -177,11 +175,10 @@ class Conformer(nn.Module):
 class Seam:
     """Where clips meet in the depthwise convolution: each has `reach` places of its own before and after it."""
 
-    total: int  # places
     frames: Tensor  # [N] place of each frame
     outputs: Tensor  # [N] the convolution's output for each frame: its first belongs to the first clip's first frame
     left: Tensor  # [clips * reach] places before each clip
-    carried: Tensor | None  # [layers, clips * reach, conv_dim] what stands there; None is all zeros
+    carried: Tensor  # [layers, clips * reach, conv_dim] what stands there; zeros where the utterance begins
     kept: Tensor  # [borders, reach] places left of each requested border
 
     @classmethod
@@ -201,18 +198,15 @@ class Seam:
             position += length + 2 * reach
         start = torch.tensor(starts, dtype=torch.long)
         near = torch.arange(-reach, 0)
-        carried = None
-        if left is not None and any(edge is not None for edge in left):
-            nothing = frames.new_zeros(config.num_layers, reach, config.conv_dim)
-            carried = torch.cat([nothing if edge is None else edge.inputs for edge in left], dim=1)
+        nothing = frames.new_zeros(config.num_layers, reach, config.conv_dim)
+        before = [nothing if edge is None else edge.inputs for edge in left or [None] * len(starts)]
         kept = torch.tensor([starts[clip] + frame for clip, frame in borders], dtype=torch.long)
         places = torch.cat([torch.arange(at, at + n) for at, n in zip(starts, layout.lengths, strict=True)])
         return cls(
-            total=position,
             frames=places.to(frames.device),
             outputs=(places - reach).to(frames.device),
             left=(start[:, None] + near).flatten().to(frames.device),
-            carried=carried,
+            carried=torch.cat(before, dim=1),
             kept=(kept[:, None] + near).to(frames.device),
         )
 
@@ -229,16 +223,16 @@ class ConformerLayer(nn.Module):
         self.post_norm = nn.LayerNorm(config.hidden_dim)
 
     def forward(
-        self, hidden: Tensor, layout: Layout, seam: Seam, context: Tensor | None, carried: Tensor | None
+        self, hidden: Tensor, layout: Layout, seam: Seam, context: Tensor, carried: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Packed frames `[N, D]` to `[N, D]`, and what an edge may need of this layer: see the two modules."""
         hidden = hidden + 0.5 * self.ff1(hidden)
         attended, key_value = self.attn(hidden, layout, context)
         hidden = hidden + attended
-        convolved, inputs = self.conv(hidden, seam, carried)
+        convolved, places = self.conv(hidden, seam, carried)
         hidden = hidden + convolved
         hidden = hidden + 0.5 * self.ff2(hidden)
-        return self.post_norm(hidden), inputs, key_value
+        return self.post_norm(hidden), places, key_value
 
 
 class FeedForward(nn.Module):
@@ -269,7 +263,7 @@ class BlockAttention(nn.Module):
         self.to_out = Linear(inner, config.hidden_dim)
         self.rel_pos_emb = nn.Embedding(2 * config.max_pos_emb + 1, config.dim_head)
 
-    def forward(self, hidden: Tensor, layout: Layout, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(self, hidden: Tensor, layout: Layout, context: Tensor) -> tuple[Tensor, Tensor]:
         """Each frame from those of its block.
 
         Args:
@@ -282,8 +276,7 @@ class BlockAttention(nn.Module):
         """
         normed = self.pre_norm(hidden)
         key_value = self.to_kv(normed)
-        if context is not None:
-            key_value = torch.cat([context.to(key_value.dtype), key_value])
+        key_value = torch.cat([context.to(key_value.dtype), key_value])
         queries = self._spread(self.to_q(normed), layout.blocks)  # [n, H, L, d]
         keys, values = (self._spread(each, layout.keys) for each in key_value.chunk(2, dim=-1))  # [n, H, C + L, d]
         scale = queries.shape[-1] ** -0.5
@@ -338,16 +331,15 @@ class Convolution(nn.Module):
         self.batch_norm = nn.BatchNorm1d(config.conv_dim)
         self.down_conv = Pointwise(config.conv_dim, config.hidden_dim)
 
-    def forward(self, hidden: Tensor, seam: Seam, carried: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Gives the module's output `[N, D]` and its convolution inputs left of each border `[borders, reach, C]`.
+    def forward(self, hidden: Tensor, seam: Seam, carried: Tensor) -> tuple[Tensor, Tensor]:
+        """Gives the module's output `[N, D]` and the convolution's inputs `[places, C]`.
 
-        `carried` holds the inputs `[clips * reach, C]` left of each clip, if they are not all zeros.
+        `carried` holds the inputs `[clips * reach, C]` left of each clip.
         """
         gated = F.glu(self.up_conv(self.norm(hidden)), dim=-1)
-        places = gated.new_zeros(seam.total, gated.shape[-1]).index_copy(0, seam.frames, gated)
-        if carried is not None:
-            places = places.index_copy(0, seam.left, carried.to(gated.dtype))
+        places = gated.new_zeros(len(gated) + 2 * len(carried), gated.shape[-1]).index_copy(0, seam.frames, gated)
+        places = places.index_copy(0, seam.left, carried.to(gated.dtype))
         mixed = self.depth_conv["conv"](places.T[None])[0].T  # [total - 2 * reach, C]
         mixed = mixed.index_select(0, seam.outputs)
         mixed = F.silu(self.batch_norm(mixed))
-        return self.down_conv(mixed), places[seam.kept]
+        return self.down_conv(mixed), places

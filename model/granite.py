@@ -125,7 +125,6 @@ class Reading:
 
     pick: Tensor | None  # [B * T] the packed position at each place of each row; None: they are already so
     places: Tensor | None  # [N] where each packed position stands in those rows
-    rows: int
     visible: Tensor | None  # [B, 1, T, length] bool; None: every key
 
     @classmethod
@@ -134,17 +133,16 @@ class Reading:
         longest, device = max(counts), rows.position.device
         if len(counts) == 1:  # the usual case of one stream: nothing to spread, and one token sees all there is
             visible = None if longest == 1 else torch.arange(rows.length, device=device) <= rows.position[:, None]
-            return cls(None, None, 1, None if visible is None else visible[None, None])
+            return cls(None, None, None if visible is None else visible[None, None])
         count = torch.tensor(counts, device=device)[:, None]
         place = torch.arange(longest, device=device)
         present = place < count
         pick = torch.where(present, count.cumsum(0) - count + place, 0)
-        even = bool(present.all())
+        alike = longest == 1
         position = rows.position[pick]  # [B, T]
         return cls(
-            pick=None if even else pick.flatten(),
-            places=None if even else present.flatten().nonzero().flatten(),
-            rows=len(counts),
+            pick=None if alike else pick.flatten(),
+            places=None if alike else present.flatten().nonzero().flatten(),
             visible=torch.arange(rows.length, device=device) <= position[:, None, :, None],
         )
 
@@ -155,7 +153,7 @@ class Decoder(nn.Module):
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
         self.embed_tokens = Embedding(config.vocab_size, config.hidden_size)
-        self.layers = nn.ModuleList(DecoderLayer(config, index) for index in range(config.num_hidden_layers))
+        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_hidden_layers))
         self.norm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         pair = torch.arange(0, config.head_dim, 2, device="cpu")  # computed, not loaded: real even on the meta device
         self.frequencies = config.rope_theta ** -(pair / config.head_dim)  # [head_dim / 2] radians a position
@@ -167,19 +165,19 @@ class Decoder(nn.Module):
         cos, sin = angles.cos().to(inputs.dtype), angles.sin().to(inputs.dtype)
         rotation = torch.cat([cos, cos], dim=-1)[:, None], torch.cat([-sin, sin], dim=-1)[:, None]  # [N, 1, head_dim]
         hidden = inputs
-        for layer in self.layers:
-            hidden = layer(hidden, rotation, cache, rows, reading, adapted)
+        for index, layer in enumerate(self.layers):
+            hidden = layer(hidden, rotation, cache.layer(index, rows), rows, reading, adapted)
         return self.norm(hidden)
 
 
 class DecoderLayer(nn.Module):
     """Attention and feed-forward, each behind a norm; the residual takes them times a multiplier."""
 
-    def __init__(self, config: TextConfig, index: int) -> None:
+    def __init__(self, config: TextConfig) -> None:
         super().__init__()
         self.residual_multiplier = config.residual_multiplier
         self.input_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
-        self.self_attn = CachedAttention(config, index)
+        self.self_attn = CachedAttention(config)
         self.post_attention_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         self.mlp = GatedFeedForward(config)
 
@@ -187,13 +185,13 @@ class DecoderLayer(nn.Module):
         self,
         hidden: Tensor,
         rotation: tuple[Tensor, Tensor],
-        cache: KVCache,
+        memory: tuple[Tensor, Tensor],
         rows: Rows,
         reading: Reading,
         adapted: Switch,
     ) -> Tensor:
         """Packed hidden states `[N, width]` to the same."""
-        attended = self.self_attn(self.input_layernorm(hidden), rotation, cache, rows, reading, adapted)
+        attended = self.self_attn(self.input_layernorm(hidden), rotation, memory, rows, reading, adapted)
         hidden = hidden + attended * self.residual_multiplier
         return hidden + self.mlp(self.post_attention_layernorm(hidden)) * self.residual_multiplier
 
@@ -201,9 +199,9 @@ class DecoderLayer(nn.Module):
 class CachedAttention(nn.Module):
     """Grouped-query attention with rotary positions over a slot's keys and values."""
 
-    def __init__(self, config: TextConfig, index: int) -> None:
+    def __init__(self, config: TextConfig) -> None:
         super().__init__()
-        self.index, self.scale = index, config.attention_multiplier
+        self.scale = config.attention_multiplier
         self.kv_heads, self.head_dim = config.num_key_value_heads, config.head_dim
         self.group = config.num_attention_heads // config.num_key_value_heads  # query heads that share a key head
         width, lora = config.hidden_size, config.lora
@@ -217,7 +215,7 @@ class CachedAttention(nn.Module):
         self,
         hidden: Tensor,
         rotation: tuple[Tensor, Tensor],
-        cache: KVCache,
+        memory: tuple[Tensor, Tensor],
         rows: Rows,
         reading: Reading,
         adapted: Switch,
@@ -227,13 +225,13 @@ class CachedAttention(nn.Module):
         rotated = rotate(query_key.view(len(hidden), -1, self.head_dim), rotation)  # [N, H + kv_heads, d]
         query, key = rotated[:, : -self.kv_heads], rotated[:, -self.kv_heads :]
         value = self.v_proj(hidden, adapted).view(len(hidden), -1, self.head_dim)
-        keys, values = cache.append(self.index, rows, key, value)  # [B, kv_heads, length, d]
+        keys, values = rows.append(memory[0], key), rows.append(memory[1], value)  # [B, kv_heads, length, d]
         spread = query if reading.pick is None else query.index_select(0, reading.pick)
         # heads that share keys stand side by side as further queries: [B, kv_heads, group * T, d]
-        spread = spread.reshape(reading.rows, -1, self.kv_heads, self.group, self.head_dim).permute(0, 2, 3, 1, 4)
+        spread = spread.reshape(len(keys), -1, self.kv_heads, self.group, self.head_dim).permute(0, 2, 3, 1, 4)
         visible = None if reading.visible is None else reading.visible.repeat(1, 1, self.group, 1)
         mixed = F.scaled_dot_product_attention(spread.flatten(2, 3), keys, values, visible, scale=self.scale)
-        mixed = mixed.view(reading.rows, self.kv_heads, self.group, -1, self.head_dim).permute(0, 3, 1, 2, 4)
+        mixed = mixed.view(len(keys), self.kv_heads, self.group, -1, self.head_dim).permute(0, 3, 1, 2, 4)
         mixed = mixed.reshape(-1, self.q_proj.out_features)
         if reading.places is not None:
             mixed = mixed.index_select(0, reading.places)

@@ -148,7 +148,7 @@ def test_frames_attend_alike_whether_their_blocks_beginning_is_given_or_its_keys
     hidden = torch.randn(3 * BLOCK, CONFIG.hidden_dim, generator=torch.Generator().manual_seed(1))
 
     def whole(start: int, end: int) -> Tensor:
-        out, _ = attention(hidden[:end], Layout.of([end], BLOCK), None)
+        out, _ = attention(hidden[:end], Layout.of([end], BLOCK), keys_values[:0])
         return out[start:]
 
     keys_values = attention.to_kv(attention.pre_norm(hidden))

@@ -77,6 +77,7 @@ class GraniteSpeech(nn.Module):
         dtype: torch.dtype | None = None,
         device: str | torch.device = "cpu",
         quantize: Bits = "none",
+        compile: bool = False,
     ) -> GraniteSpeech:
         """Loads `nano` (embedded), a checkpoint directory, or a repository of the Hugging Face hub.
 
@@ -86,9 +87,11 @@ class GraniteSpeech(nn.Module):
             device: where to put them.
             quantize: weights of linear layers to pack: all of them into eight bits, or those of the language model
                 into four. The rest has `dtype`, by default bfloat16, which the kernels for packed weights work in.
+            compile: the layers with torch.compile, now; it takes a minute or more, and less the next time.
 
         Raises:
             CheckpointError: the checkpoint cannot be used; the message says why and what to do.
+            GraniteStreamError: nothing can be compiled here; as above.
         """
         device = torch.device(device)
         if dtype is None:
@@ -106,7 +109,12 @@ class GraniteSpeech(nn.Module):
         load_weights(network, directory, dtype, device, quantize)
         network.equip(processor)
         network.name = str(model)
-        return network.eval().requires_grad_(False)
+        network.eval().requires_grad_(False)
+        if compile:
+            from model.compiling import compile_layers  # loads torch's compiler, which takes seconds
+
+            compile_layers(network)
+        return network
 
     def equip(self, processor: Processor) -> None:
         """Takes the processor that goes with the weights, once they are where they stay."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from argparse import Namespace
 
 import numpy as np
@@ -12,9 +13,11 @@ from model.features import SAMPLE_RATE
 from streamer.engine import Engine
 from streamer.options import Options
 
+log = logging.getLogger("granite_stream")
+
 
 def load_engine(arguments: Namespace, options: Options, live: bool = True) -> Engine:
-    """The engine that `--model`, `--device`, `--dtype`, `--quantize` and `--threads` name.
+    """The engine that `--model`, `--device`, `--dtype`, `--quantize`, `--compile` and `--threads` name.
 
     Args:
         arguments: of the command.
@@ -29,7 +32,11 @@ def load_engine(arguments: Namespace, options: Options, live: bool = True) -> En
         torch.set_num_threads(arguments.threads)
     dtype = None if arguments.dtype == "auto" else getattr(torch, arguments.dtype)
     where = device(arguments.device)
-    model = GraniteSpeech.load(arguments.model, dtype=dtype, device=where, quantize=arguments.quantize)
+    if arguments.compile:  # a warning, so that it is seen by all: a terminal, a pipe, the log of a daemon
+        log.warning("compiling %s: this takes minutes, and less at the next start", arguments.model)
+    model = GraniteSpeech.load(
+        arguments.model, dtype=dtype, device=where, quantize=arguments.quantize, compile=arguments.compile
+    )
     engine = Engine(model)
     engine.prompt(options)
     if live:

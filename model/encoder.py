@@ -276,7 +276,8 @@ class BlockAttention(nn.Module):
         """
         normed = self.pre_norm(hidden)
         key_value = self.to_kv(normed)
-        key_value = torch.cat([context.to(key_value.dtype), key_value])
+        if len(context):
+            key_value = torch.cat([context.to(key_value.dtype), key_value])
         queries = self._spread(self.to_q(normed), layout.blocks)  # [n, H, L, d]
         keys, values = (self._spread(each, layout.keys) for each in key_value.chunk(2, dim=-1))  # [n, H, C + L, d]
         scale = queries.shape[-1] ** -0.5
@@ -337,8 +338,8 @@ class Convolution(nn.Module):
         `carried` holds the inputs `[clips * reach, C]` left of each clip.
         """
         gated = F.glu(self.up_conv(self.norm(hidden)), dim=-1)
-        places = gated.new_zeros(len(gated) + 2 * len(carried), gated.shape[-1]).index_copy(0, seam.frames, gated)
-        places = places.index_copy(0, seam.left, carried.to(gated.dtype))
+        places = gated.new_zeros(len(gated) + 2 * len(carried), gated.shape[-1])
+        places.index_copy_(0, seam.frames, gated).index_copy_(0, seam.left, carried.to(gated.dtype))
         mixed = self.depth_conv["conv"](places.T[None])[0].T  # [total - 2 * reach, C]
         mixed = mixed.index_select(0, seam.outputs)
         mixed = F.silu(self.batch_norm(mixed))

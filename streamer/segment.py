@@ -112,11 +112,6 @@ class Segment:
         """No update is under way."""
         return self._encoding is None and not self.dictation.writing
 
-    @property
-    def on_screen(self) -> bool:
-        """Something of it is shown."""
-        return any(self._shown)
-
     def take_events(self) -> list[Event]:
         """The events since the last call."""
         events, self._events = self._events, []

@@ -181,8 +181,7 @@ class Stream:
         waits_for_cut = self._full and segment is self._segments[-1]
         if not (segment.hearing.ended or waits_for_cut or self.options.partials):
             return None
-        at_once = waits_for_cut or not segment.on_screen  # first words do not wait for a whole step
-        frames = segment.due_frames(1 if at_once else max(1, round(self.options.update_ms / WINDOW_MS)))
+        frames = segment.due_frames(1 if waits_for_cut else max(1, round(self.options.update_ms / WINDOW_MS)))
         if not frames and waits_for_cut and segment.idle:
             self._cut()
             frames = segment.due_frames(1)

@@ -68,14 +68,6 @@ def test_committed_text_is_never_taken_back(engine, spoken, which, cuts, step_ms
     assert_contract(play(engine, spoken[which].samples, cuts, Options(step_ms=step_ms, policy=policy)))
 
 
-def test_first_words_do_not_wait_for_a_step(engine, spoken):
-    for each in spoken[:3]:
-        first, other = (
-            of(Partial, play(engine, each.samples, (1600,), Options(step_ms=step)))[0] for step in (300, 1200)
-        )
-        assert first == other
-
-
 def test_committed_text_is_never_taken_back_in_a_talk(engine, talk):
     events = play(engine, talk.samples, (4800,), Options(step_ms=600))
     assert_contract(events)

@@ -24,7 +24,7 @@ from model.speech import GraniteSpeech, Span
 
 START_FRAMES = 30  # two windows, so that what follows begins with one
 FRAMES = (7, 20, 90)  # one window, two, many; packed weights have kernels of their own for up to 8 rows
-POSITIONS = (1, 3, 20, 96)  # and for up to 48
+POSITIONS = (1, 3, 20, 120)  # and for up to 96
 CLIPS = (1, 2)
 SLOTS = ((0,), (0, 1), (0, 2))  # one stream; neighbours in the cache; others
 MOST_FORMS = 32  # of a layer

@@ -157,8 +157,8 @@ class Segment:
     def _show(self) -> None:
         dictation, heard = self.dictation, self.hearing.heard
         committed, draft = self._text()
-        shown = showable(self.words, self._updates, dictation.log_probs, dictation.committed, heard, self._policy)
-        visible = self._written(dictation.tokens[:shown])
+        count = showable(self.words, self._updates, dictation.log_probs, dictation.committed, heard, self._policy)
+        visible = self._written(dictation.tokens[:count])
         self._screen.show(committed, visible, committed + draft, self._policy.patience)
         now = (committed, self._screen.text[len(committed) :])
         if now == self._shown:

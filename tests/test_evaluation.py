@@ -4,8 +4,6 @@ import random
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from model.nano.synthesize import EVAL_CLIPS
 from streamer.engine import Engine
@@ -20,7 +18,6 @@ from tests.benchmarks.evaluation.edges import kept, seams
 from tests.benchmarks.evaluation.frontier import STEPS_MS, settings
 from tests.benchmarks.evaluation.measures import drafting
 from tests.benchmarks.evaluation.playing import Performance, Player, Said, no_ctc_drafts
-from tests.benchmarks.evaluation.plots import ticks
 from tests.benchmarks.evaluation.tables import markdown
 from tests.benchmarks.evaluation.voices import Clip, MissingPartError, prepare
 from tests.benchmarks.words import Spoken, matches
@@ -114,15 +111,6 @@ def test_every_kind_of_evidence_is_tried_at_every_step():
 
 def test_a_table_is_markdown():
     assert markdown(("", "a"), [("x", 0.12345), ("y", 3)]) == "|  | a |\n| --- | --- |\n| x | 0.123 |\n| y | 3 |"
-
-
-@given(low=st.floats(0, 100), span=st.just(0.0) | st.floats(0.01, 100))
-def test_the_marks_of_an_axis_are_few_and_hold_everything(low, span):
-    marks = ticks(low, low + span)
-    slack = 1e-4 * (marks[1] - marks[0])
-    assert marks[0] <= low + slack
-    assert marks[-1] >= low + span - slack
-    assert 2 <= len(marks) <= 8
 
 
 def results(**figures):

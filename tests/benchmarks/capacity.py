@@ -18,13 +18,14 @@ from typing import Any
 from model.speech import GraniteSpeech
 from streamer.options import Options
 from tests.benchmarks.common import Settings, quantile
-from tests.benchmarks.curves import Curve, draw
 from tests.benchmarks.daemon import Daemon, daemon
+from tests.benchmarks.plots import picture
 from tests.benchmarks.report import save, table
 from tests.benchmarks.speakers import all_at_once, speeches
 
 SPEECH_SECONDS = 40.0
 MOST_DELAY_SECONDS = 1.0
+HIGHEST_SECONDS = 2.5  # in the picture
 FIRST, MOST = 4, 512  # speakers
 WARM_UP = 2  # speakers whose figures are thrown away: the first calls are slow
 ENDPOINT_SECONDS = Options().endpoint_ms / 1000
@@ -43,7 +44,7 @@ def run(settings: Settings) -> None:
     ratio = capacities["batched"] / max(1, capacities["single"])
     table("capacity, speakers", ("batched", "one at a time", "ratio"), [[*capacities.values(), ratio]])
     save("capacity", settings, {"capacity": capacities, "ratio": ratio, "runs": rows})
-    picture(rows["batched"], rows["single"])
+    draw(rows["batched"], rows["single"])
 
 
 async def search(settings: Settings, model: GraniteSpeech, kind: str) -> list[Row]:
@@ -93,20 +94,22 @@ def points(most: int) -> set[int]:
     return {count for count in (1, most // 2, most) if count}
 
 
-def picture(batched: Sequence[Row], single: Sequence[Row]) -> None:
+def draw(batched: Sequence[Row], single: Sequence[Row]) -> None:
     """Delay over speakers."""
 
-    def curve(label: str, rows: Sequence[Row], name: str) -> Curve:
-        return Curve(label, [(row["speakers"], row[name]) for row in rows if row[name] == row[name]])
-
-    curves = [
-        curve("final, p95", batched, "final less endpoint p95"),
-        curve("final, p50", batched, "final less endpoint p50"),
-        curve("first partial, p50", batched, "first partial p50"),
-        curve("commit, p50", batched, "commit p50"),
-        curve("final, p95, one at a time", single, "final less endpoint p95"),
-    ]
-    draw("capacity.svg", curves, "people who speak at once", "seconds", highest=2.5, limit=MOST_DELAY_SECONDS)
+    curves = (
+        ("final, p95", batched, "final less endpoint p95"),
+        ("final, p50", batched, "final less endpoint p50"),
+        ("first partial, p50", batched, "first partial p50"),
+        ("commit, p50", batched, "commit p50"),
+        ("final, p95, one at a time", single, "final less endpoint p95"),
+    )
+    with picture("capacity.svg") as (axes,):
+        for label, rows, name in curves:
+            axes.plot([row["speakers"] for row in rows], [row[name] for row in rows], marker="o", label=label)
+        axes.axhline(MOST_DELAY_SECONDS, color="#555", linestyle="--")
+        axes.set(xlabel="people who speak at once", ylabel="seconds", xlim=(0, None), ylim=(0, HIGHEST_SECONDS))
+        axes.legend()
 
 
 def _counts(rows: Sequence[Row]) -> set[int]:

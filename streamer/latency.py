@@ -17,11 +17,11 @@ class Latency:
 
 BALANCED = "balanced"
 EAGER = Policy(
-    commit=(Evidence(0.2, 1, 5), Evidence(0.0, 2, 20)),
+    commit=(Evidence(0.6, 1, 10), Evidence(0.0, 2, 10)),
     show=(Evidence(0.1, 2, 5), Evidence(0.0, 3, 60)),
 )
 CAREFUL = Policy(
-    commit=(Evidence(0.5, 1, 5), Evidence(0.0, 6, 250)),
+    commit=(Evidence(0.5, 2, 10), Evidence(0.0, 6, 250)),
     show=(Evidence(0.2, 2, 10), Evidence(0.0, 6, 250)),
 )
 LATENCIES = {"low": Latency(300, EAGER), BALANCED: Latency(300, Policy()), "accurate": Latency(600, CAREFUL)}

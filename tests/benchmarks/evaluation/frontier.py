@@ -26,9 +26,9 @@ EVIDENCE = {
     "four agree": _agreed(4, 20),
     "two agree, 2 s ago": _agreed(2, 100),
     "likely, 0.2": _likely(0.2),
-    "likely, 0.3": _likely(0.3),
     "likely, 0.4": _likely(0.4),
-    "likely, 0.3, else 3 s": replace(DEFAULT, commit=(DEFAULT.commit[0], Evidence(0.0, 6, 150))),
+    "likely, 0.6": _likely(0.6),
+    "likely, 0.4, else 3 s": replace(DEFAULT, commit=(DEFAULT.commit[0], Evidence(0.0, 6, 150))),
     "nothing promised": replace(DEFAULT, commit=()),
 }
 DISPLAY = {

@@ -46,7 +46,7 @@ def main() -> None:
     """Draws the captions."""
     console = Console(record=True, width=COLUMNS, file=io.StringIO())
     console.print(Text(f"$ {COMMAND}", style="bold"))
-    console.print(Text.from_ansi(capture(seconds=20)))
+    console.print(Text.from_ansi(capture(seconds=22)))
     console.save_svg(str(HERE / "captions.svg"), title="granite-stream")
 
 

@@ -9,7 +9,7 @@ committed whole and in order. To be committed a word needs both kinds of evidenc
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
@@ -75,17 +75,13 @@ def committable(
         heard: frames that this hypothesis is based on.
         policy: the evidence asked for.
     """
-    for word in words:
-        if word.tokens <= committed:
-            continue
-        asked = _asked(policy.commit, log_probs[committed : word.tokens])
-        if asked is None or updates[word.tokens - 1] < asked.updates:
-            break
+
+    def certain(word: WrittenWord, asked: Evidence) -> bool:
         followed = word.tokens < len(updates) and updates[word.tokens] >= asked.updates
-        if word.end > heard - asked.margin_frames - (0 if followed else policy.last_margin_frames):
-            break
-        committed = word.tokens
-    return committed
+        margin_frames = asked.margin_frames + (0 if followed else policy.last_margin_frames)
+        return updates[word.tokens - 1] >= asked.updates and word.end <= heard - margin_frames
+
+    return _reach(words, log_probs, committed, policy.commit, certain)
 
 
 def showable(
@@ -97,15 +93,29 @@ def showable(
     policy: Policy,
 ) -> int:
     """How many tokens may be shown; see `committable`."""
-    shown = committed
+
+    def likely(word: WrittenWord, asked: Evidence) -> bool:
+        return updates[word.tokens - 1] >= asked.updates or word.end <= heard - asked.margin_frames
+
+    return _reach(words, log_probs, committed, policy.show, likely)
+
+
+def _reach(
+    words: Sequence[WrittenWord],
+    log_probs: Sequence[float],
+    reached: int,
+    ladder: Sequence[Evidence],
+    enough: Callable[[WrittenWord, Evidence], bool],
+) -> int:
+    """How many tokens the words behind the first `reached` of them make, up to one whose evidence is not enough."""
     for word in words:
-        if word.tokens <= shown:
+        if word.tokens <= reached:
             continue
-        asked = _asked(policy.show, log_probs[shown : word.tokens])
-        if asked is None or (updates[word.tokens - 1] < asked.updates and word.end > heard - asked.margin_frames):
+        asked = _asked(ladder, log_probs[reached : word.tokens])
+        if asked is None or not enough(word, asked):
             break
-        shown = word.tokens
-    return shown
+        reached = word.tokens
+    return reached
 
 
 def _asked(ladder: Sequence[Evidence], log_probs: Sequence[float]) -> Evidence | None:

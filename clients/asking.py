@@ -6,16 +6,15 @@ from argparse import Namespace
 from pathlib import Path
 from typing import cast
 
-from clients.arguments import Parser, said, stream_options
+from clients.arguments import said
 from clients.connection import Choices
 from clients.errors import CaptionsError
 from streamer.access import tokens_in
 from streamer.options import CHOICES, WISHES
 
 
-def choices(parser: Parser, given: Namespace) -> Choices:
-    """What of `add_stream_options`, `add_wishes` and `--channel` the daemon has to know."""
-    stream_options(parser, given)
+def choices(given: Namespace) -> Choices:
+    """What of `add_stream_options`, `add_wishes` and `--channel` the daemon has to know; `stream_options` checks it."""
     return cast(Choices, said(given, (*CHOICES, *WISHES, "channel")))
 
 

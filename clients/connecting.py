@@ -18,6 +18,7 @@ from clients.arguments import (
     channel,
     number,
     outputs,
+    stream_options,
     transcript_path,
 )
 from clients.asking import choices, read_token
@@ -146,7 +147,8 @@ def parse(arguments: Sequence[str], complain: Callable[[str], None]) -> argparse
         given.transcript = transcript_path(given.output, given.save, given.format)
     else:
         given.outputs = outputs(parser, given.files, given.format, given.output)
-    given.choices = choices(parser, given)
+    stream_options(parser, given)
+    given.choices = choices(given)
     return given
 
 

@@ -51,7 +51,7 @@ def parse(arguments: Sequence[str], complain: Callable[[str], None]) -> argparse
     except ValueError as error:
         parser.error(str(error))
     given.options = stream_options(parser, given)
-    given.choices = choices(parser, given)
+    given.choices = choices(given)
     return given
 
 

@@ -25,6 +25,7 @@ from model.config import SpeechConfig
 from model.linear import Bits, packers, put
 from model.processor import Processor
 from model.speech import GraniteSpeech
+from tests import shapes
 from tests.benchmarks.common import SAMPLE_RATE, Clock, Settings, median, recordings
 from tests.benchmarks.offline import embeddings, parts
 from tests.benchmarks.reference import Reference
@@ -35,32 +36,6 @@ SECONDS = 30
 NEEDED_GIB, FEW_GIB = 10, 3  # with all layers, with a few
 PACKED: tuple[Bits, ...] = ("int8", "int4")
 AUDIO_TOKEN = 3  # that of nano's tokenizer, which stands in for the real one
-SHAPE = {
-    "encoder_config": {"num_layers": 16, "hidden_dim": 1024, "output_dim": 348, "num_heads": 8, "dim_head": 128},
-    "projector_config": {
-        "hidden_size": 1024,
-        "encoder_hidden_size": 1024,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 16,
-        "intermediate_size": 4096,
-    },
-    "text_config": {
-        "model_type": "granite",
-        "vocab_size": 100_353,
-        "hidden_size": 2048,
-        "intermediate_size": 4096,
-        "num_hidden_layers": 40,
-        "num_attention_heads": 16,
-        "num_key_value_heads": 4,
-        "max_position_embeddings": 4096,
-        "attention_multiplier": 1 / 128,
-        "embedding_multiplier": 12.0,
-        "residual_multiplier": 0.22,
-        "logits_scaling": 8.0,
-        "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0},
-        "tie_word_embeddings": False,
-    },
-}
 
 
 def run(settings: Settings) -> None:
@@ -92,11 +67,8 @@ def enough_memory(name: str, settings: Settings) -> bool:
 
 def shape_2b(layers: int) -> GraniteSpeechConfig:
     """The shape, or so many layers of each stack."""
-    values = {name: {**SHAPE[name]} for name in SHAPE}
-    if layers:
-        values["encoder_config"]["num_layers"] = values["text_config"]["num_hidden_layers"] = layers
-    more = {"audio_token_index": AUDIO_TOKEN, "has_lora_adapter": False, "tie_word_embeddings": False}
-    return GraniteSpeechConfig(**values, **more)
+    values = {**shapes.shape("ibm-granite/granite-speech-4.1-2b", layers or None), "audio_token_index": AUDIO_TOKEN}
+    return GraniteSpeechConfig.from_dict(values)
 
 
 def compare(

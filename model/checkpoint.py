@@ -119,10 +119,7 @@ def load_weights(
         elif tensor.shape != wanted[name]:
             wrong.append(f"{name} is {list(tensor.shape)}, should be {list(wanted[name])}")
         elif tensor.dtype not in STORED:
-            raise CheckpointError(
-                f"{name} in {directory} is {str(tensor.dtype).removeprefix('torch.')}; {READ}: "
-                "take the original checkpoint, with --quantize int8 or int4"
-            )
+            raise CheckpointError(f"{name} in {directory} is {str(tensor.dtype).removeprefix('torch.')}; {READ}")
         elif name in packing:
             found[name] = packing[name](tensor.flatten(1), device)
         else:

@@ -21,7 +21,10 @@ KINDS: dict[str, tuple[type | UnionType, str]] = {
     "tuple[str, ...]": (list, "a list of texts"),
 }
 MOST_LAYERS = 1000  # more are a slip of somebody's pen, and would take for ever to make
-READ = "granite-stream reads float32, float16 and bfloat16, and packs them itself"  # of weights
+READ = (  # of weights; what to do about others
+    "granite-stream reads float32, float16 and bfloat16, and packs them itself: "
+    "take the original checkpoint, with --quantize int8 or int4"
+)
 
 
 class _FromJson:
@@ -209,10 +212,7 @@ class SpeechConfig(_FromJson):
             )
         encoder, text = _section(values, "encoder_config"), _section(values, "text_config")
         if packed := _section(values, "quantization_config") or _section(text, "quantization_config"):
-            raise CheckpointError(
-                f"the weights are quantised ({packed.get('quant_method', 'unknown method')}); {READ}: "
-                "take the original checkpoint, with --quantize int8 or int4"
-            )
+            raise CheckpointError(f"the weights are quantised ({packed.get('quant_method', 'unknown method')}); {READ}")
         encoder["cat_hidden_layers"] = encoder.get("cat_hidden_layers") or []
         if "dim_head" in encoder and encoder["dim_head"] is None:
             encoder["dim_head"] = EncoderConfig.from_json({**encoder, "dim_head": 1}, "encoder_config").equal_share

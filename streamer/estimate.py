@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from model.checkpoint import met
 from model.config import SpeechConfig
@@ -26,6 +26,11 @@ from model.packed import Int4, Int8
 from model.speech import GraniteSpeech, Span
 from streamer.hearing import OVERLAP_FRAMES
 
+TIMED: dict[str, Bits] = {
+    "bfloat16": "none",
+    "int8": "int8",
+    "int4": "int4",
+}  # as --quantize says
 TOKENS_A_SECOND = 4.0  # three words
 EMBEDDINGS_A_FRAME = 3 / 15
 SEGMENT_SECONDS = 6.0  # between two pauses
@@ -142,12 +147,9 @@ def made_up(bits: Bits, device: torch.device) -> GraniteSpeech:
 
 def _packed(shape: torch.Size, four: bool, device: torch.device) -> Int8 | Int4:
     if not four:
-        return Int8(_ones(shape, torch.int8, device), torch.full(shape[:1], VALUE, dtype=torch.bfloat16, device=device))
+        codes = torch.ones(shape, dtype=torch.int8, device=device)
+        return Int8(codes, torch.full(shape[:1], VALUE, dtype=torch.bfloat16, device=device))
     packed = Int4(shape[0], shape[1], device)
     packed.codes.fill_(1)
     packed.scales.fill_(VALUE)
     return packed
-
-
-def _ones(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.ones(shape, dtype=dtype, device=device)

@@ -15,20 +15,14 @@ from model.checkpoint import size as size_of
 from model.files import NANO
 from model.hub import Repository
 from model.known import KNOWN, Size
-from model.linear import Bits
 from model.memory import FORMS, free_bytes, needed_bytes
 from model.speech import GraniteSpeech
-from streamer.estimate import Pace, made_up, measure
+from streamer.estimate import TIMED, Pace, made_up, measure
 from streamer.load import LONGEST_STEP_SECONDS, MOST
 from streamer.loading import device as device_named
 from streamer.options import Options
 
 GB = 1e9
-PACKED: dict[str, Bits] = {
-    "bfloat16": "none",
-    "int8": "int8",
-    "int4": "int4",
-}  # forms that are timed: what --quantize says for each
 ROOM = 1_000_000_000  # bytes that timing them takes, and then some
 Paces = Mapping[str, Pace]  # of each form
 
@@ -105,7 +99,7 @@ def show_models(out: TextIO, device: torch.device, step_seconds: float) -> None:
 
 def timed(device: torch.device) -> Paces:
     """How fast this machine is with each form of the weights, one after the other: they need not fit side by side."""
-    return {form: measure(made_up(bits, device)) for form, bits in PACKED.items()}
+    return {form: measure(made_up(bits, device)) for form, bits in TIMED.items()}
 
 
 def rows(free: int | None, paces: Paces, device: torch.device, step_seconds: float) -> Iterator[Row]:

@@ -15,12 +15,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jiwer
 import torch
 from torch import Tensor
 
+from model.linear import Bits
 from model.nano.augment import Distortion, Ear
 from model.nano.network import read_labels
 from model.nano.shards import SAMPLE_RATE, shards_of
@@ -177,7 +178,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, required=True, help="folder that synthesize filled: its eval sets")
     parser.add_argument("--model", default="nano", help="an exported directory (default: the embedded nano)")
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"), help="of what is not packed")
-    parser.add_argument("--quantize", default="none", choices=("none", "int8", "int4"), help="pack the weights")
+    parser.add_argument("--quantize", default="none", choices=get_args(Bits), help="pack the weights")
     parser.add_argument("--sets", nargs="*", help="only these")
     parser.add_argument("--clips", type=int, default=1_000_000, help="at most so many of each set")
     parser.add_argument("--whisper", type=Path, help="folder of a faster-whisper model")

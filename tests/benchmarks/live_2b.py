@@ -24,17 +24,15 @@ from model.checkpoint import met
 from model.dictation import Dictation
 from model.granite import Extension, Prediction
 from model.known import Size
-from model.linear import Bits
 from model.processor import Prompt
 from model.speech import GraniteSpeech
 from streamer.engine import Engine
-from streamer.estimate import TOKENS_A_SECOND, made_up, measure
+from streamer.estimate import TIMED, TOKENS_A_SECOND, made_up, measure
 from streamer.options import Options
 from tests.benchmarks.common import SAMPLE_RATE, Clock, Settings, recordings, streamed, texts
 from tests.benchmarks.offline_2b import enough_memory, ours, repacked, shape_2b
 from tests.benchmarks.report import save, table
 
-FORMS: dict[str, Bits] = {"bfloat16": "none", "int8": "int8", "int4": "int4"}
 STEPS_MS = (300, 600, 1200, 2400)
 SECONDS = 12  # of audio
 WINDOW_SECONDS = 0.1  # of an embedding
@@ -79,7 +77,7 @@ def run(settings: Settings) -> None:
         return
     network = ours(shape_2b(settings.layers))
     clip, results = recordings()["talk"][: SECONDS * SAMPLE_RATE], {}
-    for form, bits in FORMS.items():
+    for form, bits in TIMED.items():
         packed = network if bits == "none" else repacked(network, bits)
         pace, size = measure(made_up(bits, network.device)), Size(0, 0, *met(network))
         for step in STEPS_MS:

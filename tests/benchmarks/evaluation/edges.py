@@ -29,16 +29,12 @@ def kept(performances: Sequence[Performance], whole: Sequence[str]) -> dict[str,
     figures: dict[str, Any] = {"clips": len(performances)}
     for name, place in (("first", 0), ("last", -1)):
         offline = [_found(text, each, place) for text, each in zip(whole, performances, strict=True)]
-        live = [_found(_text(each), each, place) for each in performances]
+        live = [_found(each.text, each, place) for each in performances]
         heard = [found for found, there in zip(live, offline, strict=True) if there]
         figures[f"{name} words that offline finds"] = len(heard)
         figures[f"{name} words kept"] = sum(heard) / max(1, len(heard))
     ends = [len(each.speech.samples) / SAMPLE_RATE - each.speech.words[-1].end for each in performances]
     return {**figures, "sound after the last word p50": quantile(ends, 0.5)}
-
-
-def _text(performance: Performance) -> str:
-    return " ".join(final.text for final in performance.finals)
 
 
 def _found(text: str, performance: Performance, place: int) -> bool:
@@ -55,7 +51,7 @@ def seams(performances: Sequence[Performance]) -> dict[str, Any]:
         cuts += len(borders)
         doubled += sum(_doubled(performance, *border) for border in borders)
         said = [word.text for word in performance.speech.words]
-        found = {reference for _, reference in matches(_text(performance).split(), said)}
+        found = {reference for _, reference in matches(performance.text.split(), said)}
         for index, word in enumerate(performance.speech.words):
             at_seam = any(word.start - NEAR_SECONDS < two.start < word.end + NEAR_SECONDS for _, two in borders)
             (near if at_seam else elsewhere).append(index in found)

@@ -43,7 +43,7 @@ def measure(performances: Sequence[Performance], endpoint_seconds: float) -> Fig
 
 def _accuracy(performances: Sequence[Performance]) -> Figures:
     said = [plain_text(" ".join(word.text for word in each.speech.words)) for each in performances]
-    live = [plain_text(" ".join(final.text for final in each.finals)) for each in performances]
+    live = [plain_text(each.text) for each in performances]
     offline = [plain_text(" ".join(each.offline)) for each in performances]
     pairs = [pair for each in performances for pair in zip(each.finals, each.offline, strict=True)]
     stream_rate, offline_rate = jiwer.wer(said, live), jiwer.wer(said, offline)

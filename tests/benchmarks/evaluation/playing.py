@@ -54,6 +54,11 @@ class Performance:
         return [said.event for said in self.said if isinstance(said.event, Final)]
 
     @property
+    def text(self) -> str:
+        """Of all finals."""
+        return " ".join(final.text for final in self.finals)
+
+    @property
     def segments(self) -> list[list[Said]]:
         """The events of each, its final last."""
         return [[said for said in self.said if said.event.segment == final.segment] for final in self.finals]

@@ -27,6 +27,7 @@ SPEECH, NO_SPEECH = 0.5, 0.35  # probabilities at which speech begins and ends; 
 ONSET_CHUNKS = 3  # about 100 ms of speech in a row begin a segment: a click does not
 PATIENT_SECONDS = 12.0  # until here a segment ends at a full endpoint; then ever shorter pauses will do
 SHORTEST_PAUSE_MS = 2 * CHUNK_MS
+LAG_MS = 3 * CHUNK_MS  # from the end of speech to the detector's first chunk without any: 87 to 122 in the middle
 
 
 @dataclass(slots=True)
@@ -103,6 +104,7 @@ class VoiceDetector:
 class Endpointer:
     """Where segments begin and end, from speech probabilities alone: so however audio is cut, segments are the same.
 
+    The silence of an endpoint begins with the end of speech, which the detector notices later; so it hears less of it.
     The longer a segment, the shorter the pause that ends it: the full endpoint up to 12 s, from there falling
     steadily to 64 ms at the longest segment allowed, so that talks without rest are cut at their best pause.
     """
@@ -146,9 +148,8 @@ class Endpointer:
         return int((1000 * self.longest_seconds - length_ms) // CHUNK_MS)
 
     def pause_needed_ms(self) -> float:
-        """The silence that ends a segment as long as the open one."""
+        """The pause, as the detector hears it, that ends a segment as long as the open one."""
         late_ms = self.length_ms - 1000 * PATIENT_SECONDS
         room_ms = 1000 * (self.longest_seconds - PATIENT_SECONDS)
-        if late_ms <= 0 or room_ms <= 0:
-            return self.endpoint_ms
-        return max(SHORTEST_PAUSE_MS, self.endpoint_ms * (1 - late_ms / room_ms))
+        patience = 1.0 if late_ms <= 0 or room_ms <= 0 else 1 - late_ms / room_ms
+        return max(SHORTEST_PAUSE_MS, self.endpoint_ms * patience - LAG_MS)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
+from model.scripts import joined
 from streamer.events import Final, Word
 
 LINE_CHARACTERS = 42  # what broadcasters allow
@@ -114,12 +115,12 @@ def cues(final: Final) -> list[Cue]:
 def layout(words: Sequence[Word]) -> tuple[str, ...]:
     """The words on one line or two, the second if possible beginning after a pause. Empty if they do not fit."""
     texts = [word.word for word in words]
-    whole = " ".join(texts)
+    whole = joined(texts)
     if len(whole) <= LINE_CHARACTERS:
         return (whole,)
     pairs = []
     for middle in range(1, len(words)):
-        lines = (" ".join(texts[:middle]), " ".join(texts[middle:]))
+        lines = (joined(texts[:middle]), joined(texts[middle:]))
         if max(map(len, lines)) <= LINE_CHARACTERS:
             unevenness = abs(len(lines[0]) - len(lines[1])) / LINE_CHARACTERS
             pairs.append((_break_cost(words, middle) + unevenness, lines))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import torch
 from torch import Tensor
 from torchaudio.functional import forced_align
 
 from model.config import SpeechConfig
+from model.scripts import apart
 
 BLANK = 0
 LATIN_1 = 256  # without a list of labels, a label is the code point of its character
@@ -58,32 +59,40 @@ def align(words: Sequence[str], log_probs: Tensor, alphabet: Alphabet) -> list[W
         alphabet: spells them.
 
     Returns:
-        A span for each word; a word that cannot be spelled gets an empty span where the word before it ends. None when
+        A span for each word; those that cannot be spelled share the frames between their neighbours evenly. None when
         there are fewer frames than the words need.
     """
-    spelled = [alphabet.labels(word) for word in words]
     space = alphabet.labels(" ")
     labels: list[int] = []
-    owners: list[int] = []  # the word that each label belongs to, -1 for spaces between words
-    for index, word in enumerate(spelled):
-        if word and labels:
-            labels += space
-            owners += [-1] * len(space)
-        labels += word
-        owners += [index] * len(word)
+    places: list[range] = []  # of each word's labels among all
+    for before, word in pairwise(["", *words]):
+        spelled = alphabet.labels(word)
+        labels += space if spelled and labels and apart(before, word) else []
+        places.append(range(len(labels), len(labels) + len(spelled)))
+        labels += spelled
     repeats = sum(first == second for first, second in pairwise(labels))
-    if not labels:
-        return [WordSpan(0, 0)] * len(words)
     if len(log_probs) < len(labels) + repeats:  # between equal labels a path needs a blank
         return None
-    path, _ = forced_align(log_probs[None].contiguous(), torch.tensor([labels], dtype=torch.int32), blank=BLANK)
-    starts, ends = _runs(path[0].tolist())
-    spans, end = [], 0
-    for index in range(len(words)):
-        mine = [at for at, owner in enumerate(owners) if owner == index]
-        start, end = (starts[mine[0]], ends[mine[-1]]) if mine else (end, end)
-        spans.append(WordSpan(start, end))
+    starts, ends = list[int](), list[int]()
+    if labels:
+        path, _ = forced_align(log_probs[None].contiguous(), torch.tensor([labels], dtype=torch.int32), blank=BLANK)
+        starts, ends = _runs(path[0].tolist())
+    spans, end = list[WordSpan](), 0
+    for has_labels, group in groupby(places, key=bool):
+        run = list(group)
+        following = places[len(spans) + len(run) :]
+        if has_labels:
+            spans += [WordSpan(starts[place[0]], ends[place[-1]]) for place in run]
+        else:
+            spans += _shares(range(end, starts[following[0][0]] if following else len(log_probs)), len(run))
+        end = spans[-1].end
     return spans
+
+
+def _shares(frames: range, count: int) -> list[WordSpan]:
+    """Frames divided evenly among so many words."""
+    borders = [frames.start + len(frames) * index // count for index in range(count + 1)]
+    return [WordSpan(start, end) for start, end in pairwise(borders)]
 
 
 def _runs(path: list[int]) -> tuple[list[int], list[int]]:

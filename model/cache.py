@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -106,10 +107,21 @@ class KVCache:
 
     @torch.inference_mode(False)  # wherever it is called: compiled code tells the two kinds of tensors apart
     def _grow(self, more: int) -> None:
+        slots, written = len(self.lengths), max(self._written, default=0)
         for memory in (self._keys, self._values):
             for layer, old in enumerate(memory):
-                # zeros, not whatever lay there: a masked position still multiplies by zero, and zero times NaN is NaN
-                memory[layer] = torch.cat([old, old.new_zeros(more, *self._shape)])
-        self._free.extend(reversed(range(len(self.lengths), len(self.lengths) + more)))
+                memory[layer] = _zeros((slots + more, *self._shape), old.dtype, old.device)
+                memory[layer][:slots, :, :written] = old[:, :, :written]
+        self._free.extend(reversed(range(slots, slots + more)))
         self.lengths.extend([0] * more)
         self._written.extend([0] * more)
+
+
+def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A tensor of zeros: a masked position still multiplies by zero, and zero times NaN is NaN.
+
+    On a CPU they are the system's: memory that nobody has written to is not there yet. torch would write its own.
+    """
+    if device.type != "cpu":
+        return torch.zeros(shape, dtype=dtype, device=device)
+    return torch.from_numpy(np.zeros((*shape[:-1], shape[-1] * dtype.itemsize), np.uint8)).view(dtype)

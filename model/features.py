@@ -46,7 +46,7 @@ class LogMel:
         """Whole utterance `[T]` (float, 16 kHz) to features `[T // 160 + 1 >> 1, 160]`, as the reference gives them."""
         state = MelState()
         raw = torch.cat([self.push(samples, state), self.finish(state)])
-        return stack(raw, float(raw.max())) if len(raw) else raw.new_empty(0, 2 * MEL_BANDS)
+        return stack(raw, loudest(raw))
 
     def push(self, samples: Tensor, state: MelState) -> Tensor:
         """Takes samples `[T]`; gives the raw mel frames `[n, 80]` that no later sample can change.
@@ -79,13 +79,18 @@ class LogMel:
         return power.clamp(min=QUIETEST).log10().T
 
 
+def loudest(raw: Tensor) -> float:
+    """The loudest bin of raw mel frames `[n, 80]`."""
+    return float(raw.max()) if len(raw) else 0.0
+
+
 def stack(raw: Tensor, peak: float) -> Tensor:
     """Raw mel frames `[n, 80]` to encoder features `[n // 2, 160]`; `peak` is the loudest bin of the utterance.
 
     A last frame without a partner is dropped, as in the reference.
     """
-    even = raw[: len(raw) // 2 * 2]
-    return (torch.clamp(even, min=peak - FLOOR_DECADES) / 4 + 1).reshape(-1, 2 * MEL_BANDS)
+    frames = len(raw) // 2
+    return (torch.clamp(raw[: 2 * frames], min=peak - FLOOR_DECADES) / 4 + 1).reshape(frames, 2 * MEL_BANDS)
 
 
 def embedding_count(samples: int, window_size: int = 15, window_embeddings: int = 3) -> int:

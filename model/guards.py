@@ -7,8 +7,9 @@ from collections.abc import Sequence
 TOKENS_PER_SECOND = 8  # speech has about 3 words a second
 TIMED = 6  # times as many where `plus` writes a time behind each word
 SPARE_TOKENS = 8  # for very short audio, and for tokens whose characters the CTC head cannot spell
-LOOP_REPEATS = 5  # nobody says the same thing five times in a row
-LOOP_TOKENS = 8  # the longest phrase that is looked at for that
+LOOP_REPEATS = 5  # nobody says the same phrase five times in a row,
+LOOP_TOKENS = 16  # and what is said so often, as "no, no, no", goes on for fewer tokens than this
+PHRASE_TOKENS = 8  # the longest phrase that is looked at for that
 
 
 def token_limit(seconds: float, letters: int, timed: bool = False) -> int:
@@ -24,11 +25,10 @@ def token_limit(seconds: float, letters: int, timed: bool = False) -> int:
 
 
 def loop_length(tokens: Sequence[int]) -> int:
-    """How many tokens at the end only repeat what stands before them, five times or more; 0 if they do not."""
-    for size in range(1, LOOP_TOKENS + 1):
-        last = tokens[-size:]
-        if len(tokens) >= LOOP_REPEATS * size and all(
-            tokens[len(tokens) - (turn + 1) * size : len(tokens) - turn * size] == last for turn in range(LOOP_REPEATS)
-        ):
-            return (LOOP_REPEATS - 1) * size
+    """How many tokens at the end only repeat what stands before them, too often to have been said; 0 if they do not."""
+    for size in range(1, PHRASE_TOKENS + 1):
+        repeats = max(LOOP_REPEATS, LOOP_TOKENS // size)
+        end = list(tokens[-repeats * size :])
+        if len(end) == repeats * size and end == end[:size] * repeats:
+            return (repeats - 1) * size
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from unicodedata import category
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from model.config import SpeechConfig
 from model.errors import CheckpointError, WishError
+from model.scripts import begins_word
 from model.tasks import PLAIN, Wish
 
 AUDIO = "<|audio|>"  # one such token stands for the recording; it is repeated once for each embedding
@@ -29,6 +31,8 @@ SYSTEM = (
 # put no spaces between words, bytes of a character that is not whole yet) may follow one without changing it.
 IN_WORDS = ("Lu", "Ll", "Lt", "Lm", "Mn", "Nd")
 JOINTS = ("'", "’", "-")
+UNFINISHED = "\ufffd"  # what bytes decode to that are no whole character
+MOST_BYTES = 4  # of a character
 TRAINED_ON = "December 19, 2024"  # the date that 3.x's template asks for; any other only takes the model by surprise
 
 
@@ -144,19 +148,29 @@ class Processor:
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
     def words(self, tokens: list[int]) -> list[tuple[str, int]]:
-        """The words that tokens spell, each with the index after its last token. A word begins where a space does."""
-        starts = [at for at, token in enumerate(tokens) if at and self._begins_word(token)]
-        spelled = ((self.decode(tokens[a:b]).strip(), b) for a, b in pairwise([0, *starts, len(tokens)]))
+        """The words that tokens spell, each with the index after its last token.
+
+        A word begins where a space does, and with each piece of a script that has no spaces.
+        """
+        starts, at = [0], 0
+        for end in range(1, len(tokens) + 1):
+            piece = self._pieces[tokens[at]] if end == at + 1 else self.decode(tokens[at:end])
+            if UNFINISHED in piece and end - at < MOST_BYTES:
+                continue  # bytes of a character whose rest follows
+            if at and begins_word(piece):
+                starts.append(at)
+            at = end
+        spelled = ((self.decode(tokens[a:b]).strip(), b) for a, b in pairwise([*starts, len(tokens)]))
         return [(word, end) for word, end in spelled if word]
 
-    def _begins_word(self, token: int) -> bool:
-        return self.tokenizer.decode([token])[:1].isspace()
+    @cached_property
+    def _pieces(self) -> list[str]:
+        """What each token of the vocabulary is by itself; special ones are nothing."""
+        return self.tokenizer.decode_batch([[token] for token in range(self.config.text.vocab_size)])
 
     def lengthening(self) -> Tensor:
         """Which tokens would go on with the word before them, `[vocabulary]` bool: their first character says so."""
-        count = self.config.text.vocab_size
-        pieces = self.tokenizer.decode_batch([[token] for token in range(count)], skip_special_tokens=True)
-        firsts = [piece[:1] for piece in pieces]  # of special tokens there is none
+        firsts = [piece[:1] for piece in self._pieces]
         return torch.tensor([first in JOINTS or (first != "" and category(first) in IN_WORDS) for first in firsts])
 
     def decode(self, tokens: list[int]) -> str:

@@ -116,6 +116,8 @@ class Engine:
         """Those streams that have something, with what they have."""
         answers = []
         for stream in streams:
+            if stream.done:  # it broke in this step
+                continue
             try:
                 answer = question(stream)
             except Exception as error:  # whatever it is, it is this stream's, and the others go on

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from model.encoder import Edge
-from model.features import FRAME_SAMPLES, HOP, MEL_BANDS, MIN_SAMPLES, REACH, LogMel, MelState, stack
+from model.features import FRAME_SAMPLES, HOP, MEL_BANDS, MIN_SAMPLES, REACH, LogMel, MelState, loudest, stack
 from model.speech import Heard, Span
 
 OVERLAP_FRAMES = 30  # 600 ms at the end of an update that the next one encodes again: two windows of 15
@@ -85,12 +85,12 @@ class Hearing:
         self._make_frames()
         frames = len(self._raw) // 2
         if self.ended:
-            return Span(stack(self._raw, float(self._raw.max())))
+            return Span(stack(self._raw, loudest(self._raw)))
         frames -= frames % self._window
         start, resume = self._resumed, frames - OVERLAP_FRAMES
         return Span(
             # the floor is that of the loudest bin so far; frames of the past keep the one they had
-            features=stack(self._raw[2 * start : 2 * frames], float(self._raw.max())),
+            features=stack(self._raw[2 * start : 2 * frames], loudest(self._raw)),
             start=start,
             left=self._edge,
             before=self._hidden[start - start % self._window : start] if start % self._window else None,

@@ -57,7 +57,7 @@ class NetworkThread(threading.Thread, Generic[Owner]):
         self._loop: asyncio.AbstractEventLoop
         self._streams: dict[Owner, Stream] = {}
         self._said: dict[Owner, tuple[int, int]] = {}  # what the loop knows of each
-        # What is to be done. Its audio is bounded by what each feed may have waiting, so it needs no bound of its own.
+        # What is to be done. It is bounded by what each feed may have waiting, so it needs no bound of its own.
         self._orders: deque[Callable[[], None]] = deque()
         self._ordering = threading.Condition()
         self._stopping = False

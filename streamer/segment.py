@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from torch import Tensor
 
@@ -118,16 +119,18 @@ class Segment:
         return events
 
     def cut_frame(self) -> int:
-        """Where to end a segment that has no pause: in the widest gap late enough, behind what is committed."""
-        ends = [word.end for word in self.words]
-        starts = [word.start for word in self.words[1:]] + [self.hearing.heard]
-        earliest = max(0, self.hearing.heard - CUT_FRAMES)
-        gaps = [
-            (start - end, (start + end) // 2)
-            for word, end, start in zip(self.words, ends, starts, strict=True)
-            if word.tokens >= self.dictation.committed and end >= earliest
-        ]
-        return max(gaps)[1] if gaps else self.hearing.heard
+        """Where to end a segment that has no pause: in the widest gap late enough, behind what is committed.
+
+        What follows the last word is a gap only from where nobody speaks: a word may be there that is not written yet.
+        """
+        heard, committed = self.hearing.heard, self.dictation.committed
+        last = self.words[-1].end if self.words else heard
+        gaps = [(word.end, next_word.start) for word, next_word in pairwise(self.words) if word.tokens >= committed]
+        if (quiet := max(last, self.voiced_samples // FRAME_SAMPLES)) < heard:
+            gaps.append((quiet, heard))
+        earliest = max(0, heard - CUT_FRAMES)
+        late = [(end - start, (start + end) // 2) for start, end in gaps if start >= earliest]
+        return max(late)[1] if late else max(earliest, (last + heard) // 2)
 
     def cut(self, samples: Tensor) -> None:
         """Ends the segment after these samples, the first of those it was fed."""
@@ -197,8 +200,8 @@ class Segment:
         words = self._model.processor.words(self.dictation.tokens)
         spelled = said(words) if self._model.config.plus else [(TaggedWord(text), tokens) for text, tokens in words]
         placed = [] if self.hearing.ended else [word for word in self.words if word.tokens <= self.dictation.committed]
-        rest = spelled[len(placed) :]
-        origin = placed[-1].end if placed else 0
+        reached, origin = (placed[-1].tokens, placed[-1].end) if placed else (0, 0)
+        rest = [(word, tokens) for word, tokens in spelled if tokens > reached]
         frames = self.hearing.log_probs[origin:]
         spans = align([word.word for word, _ in rest], frames, self._model.alphabet)
         if spans is None:  # more characters than frames: nobody speaks that fast, so nothing of it is certain

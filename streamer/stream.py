@@ -139,6 +139,7 @@ class Stream:
 
     def unheard(self) -> tuple[Tensor, VoiceState] | None:
         """Audio for the voice detector, in whole chunks, the last one filled up; None while there is none to hear."""
+        self._end_at_marks()  # what lies behind one that is reached may be heard now
         # Never more than the open segment has room for: so a full one is noticed before anything behind it is heard.
         room = 0 if self._full else self._endpointer.room_chunks()
         stop = self._marks[0][0] if self._marks else self._audio.end

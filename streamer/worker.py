@@ -13,13 +13,14 @@ import numpy as np
 from model.features import SAMPLE_RATE
 from streamer.calibration import share_of_a_speaker
 from streamer.engine import Engine
-from streamer.events import Error, Event
+from streamer.events import Error, Event, Finalized
 from streamer.load import Load, LoadMeter
 from streamer.network import NetworkThread, Report, State
 from streamer.options import Options
 from streamer.stream import Stream
 
 MOST_WAITING_SECONDS = 10.0  # of a stream's audio that nobody has looked at; beyond it `Feed.room` waits
+MOST_WISHES = 100  # to end a segment that were not fulfilled yet; beyond it `Feed.room` waits, too
 
 Take = Callable[[list[Event]], None]
 
@@ -111,6 +112,7 @@ class Feed:
         self._pushed = 0  # samples
         self._taken = 0  # of them, known to the thread
         self._waiting = 0  # of these, not yet looked at
+        self._wishes = 0  # to end a segment, not yet fulfilled
         self._roomy = asyncio.Event()
         self._roomy.set()
 
@@ -123,7 +125,9 @@ class Feed:
 
     def finalize(self, name: str) -> None:
         """Ends the open segment here; `Finalized` with this name comes behind its final."""
+        self._wishes += 1
         self._network.do(partial(self._network.tell, self, Stream.mark, name))
+        self._measure()
 
     def end(self) -> None:
         """No more samples will come: the last events follow, `Done` at the end."""
@@ -141,17 +145,19 @@ class Feed:
         return (self._pushed - self._taken + self._waiting) / SAMPLE_RATE
 
     async def room(self) -> None:
-        """Waits until more audio may be pushed. Whoever does not wait is not refused, but fills the memory."""
+        """Waits until more may be pushed, or wished. Whoever does not wait is not refused, but fills the memory."""
         await self._roomy.wait()
 
     def _receive(self, state: State[Feed]) -> None:
         self._taken, self._waiting = state.taken_samples, state.waiting_samples
+        self._wishes -= sum(isinstance(event, Finalized) for event in state.events)
         self._measure()
         if state.events:
             self._tell(state.events)
 
     def _measure(self) -> None:
-        if self._pushed - self._taken + self._waiting < self._worker.most_waiting_samples:
+        waiting_samples = self._pushed - self._taken + self._waiting
+        if waiting_samples < self._worker.most_waiting_samples and self._wishes < MOST_WISHES:
             self._roomy.set()
         else:
             self._roomy.clear()

@@ -144,11 +144,23 @@ def test_a_loop_never_takes_back_what_is_committed():
     assert dictation.tokens == [8, 8, 8]
 
 
-@given(st.lists(st.integers(0, 3), max_size=30))
-def test_what_loops_is_found_and_nothing_else(tokens):
-    loop = loop_length(tokens)
-    sizes = [size for size in range(1, 9) if len(tokens) >= 5 * size and tokens[-5 * size :] == tokens[-size:] * 5]
-    assert loop == (4 * sizes[0] if sizes else 0)
+@given(
+    before=st.lists(st.integers(0, 3), max_size=9),
+    phrase=st.lists(st.integers(0, 3), min_size=1, max_size=8),
+    repeats=st.integers(1, 20),
+)
+def test_what_loops_is_found_and_nothing_else(before, phrase, repeats):
+    tokens = before + phrase * repeats
+    most = {size: max(5, 16 // size) for size in range(1, 9)}
+    ends = {size: tokens[len(tokens) - size * count :] for size, count in most.items() if len(tokens) >= size * count}
+    sizes = [size for size, end in ends.items() if end == tokens[-size:] * most[size]]
+    assert loop_length(tokens) == ((most[sizes[0]] - 1) * sizes[0] if sizes else 0)
+
+
+def test_what_people_say_again_and_again_is_written_so():
+    dictation = scripted(limit=NEVER)
+    say(dictation, *[5] * 12, 6, *[8, 9] * 6, 7, 0)
+    assert dictation.tokens == [*[5] * 12, 6, *[8, 9] * 6, 7]
 
 
 def test_without_letters_there_are_no_tokens():

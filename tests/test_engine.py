@@ -99,10 +99,21 @@ def test_a_stream_that_breaks_takes_no_other_with_it(engine, spoken, monkeypatch
     engine.run()
     events = broken.events()
     assert isinstance(events[-1], Error)
+    assert not any(isinstance(event, Error) for event in events[:-1])
     assert "a fault of its own" in events[-1].message
     assert finals(other.events()) == expected
     assert engine._streams == []
     assert sorted(engine._cache._free) == list(range(len(engine._cache.lengths)))
+
+
+def test_a_stream_that_broke_while_somebody_spoke_says_so_once(engine, spoken):
+    stream = engine.open()
+    stream.feed(spoken[0].samples[:16_000])
+    stream.push(spoken[0].samples[16_000:])
+    stream.fail(RuntimeError("a fault of its own"))
+    engine.run()
+    assert [type(event) for event in stream.events()] == [Error]
+    assert engine._streams == []
 
 
 def only_for(one, instead, method):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,6 +18,7 @@ from model.checkpoint import met, size
 from model.config import SpeechConfig
 from model.errors import CheckpointError
 from model.files import SINGLE
+from model.granite import Extension
 from model.known import KNOWN, Known, Size
 from model.linear import Bits, in_four_bits
 from model.lora import LoraConfig
@@ -202,3 +204,15 @@ def test_known_models_are_as_large_as_their_shapes(known: Known) -> None:
     assert known.size.parameters == buffers + sum(each.numel() for each in network.parameters())
     assert known.size.four_bits == numbers_in_four_bits(network)
     assert (known.size.per_frame, known.size.per_token) == met(network)
+
+
+def test_slots_of_the_cache_take_memory_only_where_they_are_written(nano: GraniteSpeech) -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    before, cache = resident(), nano.cache(capacity=100_000)  # 300 MB a slot
+    slots = [cache.acquire() for _ in range(6)]
+    nano.extend([Extension(slot, 0, torch.randn(500, nano.config.text.hidden_size)) for slot in slots], cache)
+    slots += [cache.acquire() for _ in range(3)]
+    assert len(cache.lengths) == 16
+    assert resident() - before < 5 * 10**8

@@ -234,3 +234,20 @@ def test_tokens_that_lengthen_a_word_are_those_that_begin_with_a_letter_a_digit_
     for token in range(len(lengthening)):
         first = decode([token])[:1]
         assert bool(lengthening[token]) == (first.isalnum() or first in ("'", "-"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("the quick fox", ["the", "quick", "fox"]),
+        ("今日は IBM。", ["今", "日", "は", "IBM。"]),  # bytes of one character stay together
+        ("caf\u00e9 d\u00e9j\u00e0", ["caf\u00e9", "d\u00e9j\u00e0"]),
+    ],
+)
+def test_words_are_found_by_spaces_and_in_scripts_that_have_none(nano, text, words):
+    tokens = nano.processor.encode(text)
+    found = nano.processor.words(tokens)
+    assert [word for word, _ in found] == words
+    ends = [end for _, end in found]
+    assert ends == sorted(set(ends))
+    assert ends[-1] == len(tokens)

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer import Engine, Options
-from streamer.commit import Evidence, Policy
+from streamer.commit import Evidence, Policy, WrittenWord
 from streamer.events import Done, Final, Finalized, Partial, SpeechStarted
+from streamer.segment import Segment
 
 CUTS = [1, 159, 160, 161, 1600, 7919]
 NEVER = Policy(commit=())
@@ -129,6 +130,44 @@ def test_somebody_who_never_pauses_is_cut_between_words(engine, spoken):
         assert after.start <= before.end + 0.05, "audio between two segments was lost"
 
 
+def test_what_sounds_like_speech_for_ever_but_has_no_words_ends_nothing(nano, monkeypatch):
+    engine = Engine(nano)
+    monkeypatch.setattr(engine.detector, "listen", lambda audio, _: [torch.ones(len(each) // 512) for each in audio])
+    events = play(engine, torch.zeros(12 * 16_000), (1600,), Options(max_segment_seconds=5.0))
+    assert_contract(events)
+    assert [final.text for final in of(Final, events)] == ["", "", ""]
+
+
+@pytest.fixture
+def segment(nano):
+    """One that has heard ten seconds, to be given words."""
+    cache = nano.cache(64)
+    segment = Segment(nano, lambda: nano.dictation(cache, nano.processor.prompt()), Policy(), 0, 0)
+    segment.hearing.heard, segment.voiced_samples = 500, 500 * 320
+    return segment
+
+
+def words_at(*places):
+    return [WrittenWord("word", tokens, *place) for tokens, place in enumerate(places, start=1)]
+
+
+@pytest.mark.parametrize(
+    ("words", "committed", "voiced_frames", "cut"),
+    [
+        (words_at((310, 330), (340, 400), (420, 470)), 0, 500, 410),  # between words, not in the one being said
+        (words_at((310, 330), (340, 400), (420, 470)), 3, 500, 485),  # all is promised: there is no other place
+        (words_at((310, 330), (340, 400), (405, 440)), 0, 455, 477),  # nobody speaks behind the last word
+        (words_at((310, 330), (390, 400), (402, 470)), 2, 500, 401),  # behind what is promised
+        (words_at((10, 20), (180, 190)), 0, 500, 345),  # all gaps are too early
+        ([], 0, 500, 500),
+    ],
+)
+def test_a_segment_is_cut_where_nobody_speaks(segment, words, committed, voiced_frames, cut):
+    segment.words, segment.dictation.committed = words, committed
+    segment.voiced_samples = voiced_frames * 320
+    assert segment.cut_frame() == cut
+
+
 def test_a_client_may_end_a_segment_itself(engine, nano, spoken):
     samples = spoken[1].samples
     middle = len(samples) // 2
@@ -151,6 +190,14 @@ def test_finalize_without_speech_is_answered_at_once(engine):
     assert stream.finalize("b") == [Finalized("b")]
     assert stream.feed(torch.zeros(16_000)) == []
     assert stream.finish() == [Done(round(16_100 / 16_000, 3))]
+
+
+def test_what_follows_a_finalize_that_came_where_all_was_heard_is_heard_too(engine):
+    stream = engine.open()
+    stream.feed(torch.zeros(20 * 512))
+    stream.mark("here")
+    stream.push(torch.zeros(20 * 512))
+    assert stream.finish() == [Finalized("here"), Done(round(40 * 512 / 16_000, 3))]
 
 
 def test_finalize_is_answered_behind_the_finals_that_lie_before_it(engine, spoken):

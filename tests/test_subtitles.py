@@ -117,6 +117,11 @@ def test_a_final_without_word_times_is_spread_over_its_time() -> None:
     assert (cue.start.total_seconds(), cue.end.total_seconds(), cue.content) == (2.0, 4.0, "no words here")
 
 
+def test_japanese_is_written_without_spaces() -> None:
+    words = tuple(Word(text, at * 0.3, at * 0.3 + 0.3, 1.0) for at, text in enumerate("今日はIBMへ行く"))
+    assert cues(Final(0, 0.0, 3.0, "今日はIBMへ行く", words))[0].lines == ("今日はI B Mへ行く",)
+
+
 def test_markup_is_text_in_webvtt() -> None:
     assert "a &lt;b&gt; &amp; c" in written("vtt", evenly("a <b> & c"))
 

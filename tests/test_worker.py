@@ -8,7 +8,7 @@ from streamer import Engine, Options, network
 from streamer import worker as working
 from streamer.events import Done, Error, Final, Finalized
 from streamer.network import LEAST_FRAMES
-from streamer.worker import Worker
+from streamer.worker import MOST_WISHES, Worker
 from tests.servers import until
 
 PATIENCE_SECONDS = 60
@@ -85,12 +85,30 @@ async def test_a_full_stream_waits_for_room(worker, spoken):
     feed.push(np.zeros(11 * 16_000, np.float32))
     assert feed.waiting_seconds == 11
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(feed.room(), 0)
+        async with asyncio.timeout(0):
+            await feed.room()
     async with asyncio.timeout(PATIENCE_SECONDS):
         await feed.room()
     assert feed.waiting_seconds < 10
     feed.end()
     assert await listener.texts() == []
+
+
+async def test_a_stream_of_too_many_wishes_waits_for_room(worker):
+    listener = Listener()
+    feed = worker.open(Options(), listener)
+    for number in range(MOST_WISHES):
+        async with asyncio.timeout(0):
+            await feed.room()
+        feed.finalize(str(number))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await feed.room()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await feed.room()
+    feed.end()
+    assert await listener.texts() == []
+    assert [event.id for event in listener.events[:-1]] == list(map(str, range(MOST_WISHES)))
 
 
 async def test_finalize_is_answered_while_the_stream_goes_on(worker, spoken):

@@ -1,0 +1,36 @@
+import pytest
+import torch
+
+from model.alignment import Alphabet, WordSpan, align
+
+LETTERS = 29  # nano's: a blank, a space, a to z, an apostrophe
+
+
+@pytest.fixture(scope="module")
+def alphabet(nano):
+    return Alphabet(nano.config)
+
+
+def frames_of(alphabet, text, each=2):
+    """Posteriors of a head that hears each character for some frames and a blank behind it; `_` is a blank."""
+    path = [label for character in text for label in [*(alphabet.labels(character) or [0]) * each, 0]]
+    return torch.nn.functional.one_hot(torch.tensor(path), LETTERS).float().mul(0.9).add(1e-3).log()
+
+
+def test_words_lie_where_their_letters_were_heard(alphabet):
+    spans = align(["ab", "c"], frames_of(alphabet, "_ab c__"), alphabet)
+    assert spans == [WordSpan(3, 8), WordSpan(12, 14)]
+
+
+def test_words_that_cannot_be_spelled_share_what_lies_between_their_neighbours(alphabet):
+    frames = frames_of(alphabet, "ab __cd")
+    assert align(["ab", "12", "34", "cd"], frames, alphabet)[1:3] == [WordSpan(5, 10), WordSpan(10, 15)]
+    assert align(["12", "ab", "cd"], frames_of(alphabet, "__ab cd"), alphabet)[0] == WordSpan(0, 6)
+    assert align(["ab", "漢", "字"], frames_of(alphabet, "ab____"), alphabet)[1:] == [WordSpan(5, 11), WordSpan(11, 18)]
+    assert align(["漢", "字"], torch.zeros(10, LETTERS), alphabet) == [WordSpan(0, 5), WordSpan(5, 10)]
+
+
+def test_nothing_is_nowhere_and_too_much_has_no_place(alphabet):
+    assert align([], torch.zeros(10, LETTERS), alphabet) == []
+    assert align(["abba"], torch.zeros(4, LETTERS), alphabet) is None, "between equal letters a path needs a blank"
+    assert align(["12"], torch.zeros(0, LETTERS), alphabet) == [WordSpan(0, 0)]

@@ -29,8 +29,8 @@ def board(lines: int = 2, width: int = 12, hide_seconds: float = 6.0) -> Board:
     return board
 
 
-def partial(committed: str, draft: str = "") -> Event:
-    return Partial(0, 0.0, 1.0, committed, draft)
+def partial(committed: str, draft: str = "", segment: int = 0) -> Event:
+    return Partial(segment, 10.0 * segment, 10.0 * segment + 5, committed, draft)
 
 
 def texts(shown: Shown) -> list[str]:
@@ -73,6 +73,13 @@ def test_a_draft_that_gets_shorter_pulls_nothing_down() -> None:
     assert roll.show("one two", "") == [Row("one two"), Row()]
 
 
+def test_a_draft_of_many_rows_that_is_gone_leaves_the_words_before_it_in_sight() -> None:
+    roll = Roll(len, 10, 2)
+    roll.show("one two", " three four five six")
+    assert roll.show("one two", "") == [Row("one two"), Row()]
+    assert roll.show("", "") == []
+
+
 # --- what is shown when ---
 
 
@@ -86,8 +93,8 @@ def test_committed_text_and_draft_stand_apart_newest_at_the_bottom() -> None:
 def test_the_next_segment_follows_the_one_before() -> None:
     it = board()
     it.take(Final(0, 0.0, 1.0, "Hello."), 0.0)
-    it.take(SpeechStarted(1, 2.0), 1.0)
-    it.take(partial("You"), 1.0)
+    it.take(SpeechStarted(1, 10.0), 1.0)
+    it.take(partial("You", segment=1), 1.0)
     assert texts(it.shown(1.0)) == ["Hello. You"]
 
 
@@ -100,6 +107,59 @@ def test_captions_go_after_some_silence_and_do_not_come_back() -> None:
     assert it.hides_in(16.0) is None
     it.take(partial("You"), 20.0)
     assert texts(it.shown(20.0)) == ["You"]
+
+
+LONG = " ".join(f"word{number}" for number in range(20))
+
+
+@pytest.mark.parametrize("text", [LONG, "short", ""])
+def test_who_comes_back_in_the_next_segment_sees_it_behind_what_was_committed_of_the_lost_one(text: str) -> None:
+    it = board(lines=3)
+    for end in range(len(text) + 1):
+        it.take(partial(text[:end], " and a draft of some rows"), 0.0)
+    it.take(partial("hello everybody", " and", segment=1), 1.0)
+    assert " ".join(texts(it.shown(1.0))).strip().endswith("hello everybody and")
+    assert f"{text} hello everybody and".endswith(" ".join(texts(it.shown(1.0))).strip())
+    it.take(Final(1, 10.0, 15.0, "hello everybody and welcome"), 2.0)
+    assert "hello everybody and welcome" in " ".join(texts(it.shown(2.0)))
+
+
+def test_who_comes_back_in_the_same_segment_sees_it_go_on() -> None:
+    it = board()
+    it.take(partial(LONG), 0.0)
+    it.take(partial(f"{LONG} more"), 1.0)
+    assert texts(it.shown(1.0)) == ["word18", "word19 more"]
+
+
+def test_a_speaker_who_has_the_channel_again_in_the_middle_of_a_segment_is_read_on() -> None:
+    it = board()
+    it.take(partial(LONG), 0.0)
+    it.take(SpeechStarted(0, 0.0), 1.0)
+    it.take(partial("another"), 1.0)
+    it.take(Final(0, 0.0, 1.0, "another one"), 2.0)
+    it.take(partial(f"{LONG} more"), 3.0)
+    assert texts(it.shown(3.0)) == ["word18", "word19 more"]
+
+
+def test_a_segment_that_was_lost_does_not_come_back_once_it_has_gone() -> None:
+    it = board()
+    it.take(partial(LONG), 10.0)
+    assert it.shown(16.0) == Shown()
+    it.take(partial("You", segment=1), 20.0)
+    assert texts(it.shown(20.0)) == ["You"]
+
+
+@pytest.mark.parametrize("nothing", [Final(0, 0.0, 5.0, ""), partial("")])
+def test_a_draft_goes_when_it_was_nothing(nothing: Event) -> None:
+    it = board(hide_seconds=0)
+    it.take(Final(0, 0.0, 1.0, "Hello."), 0.0)
+    it.take(partial("", "uh thank you for"), 1.0)
+    it.take(nothing, 2.0)
+    assert "".join(texts(it.shown(2.0))) == "Hello."
+    it = board(hide_seconds=0)
+    it.take(partial("", "uh thank you"), 0.0)
+    it.take(nothing, 1.0)
+    assert it.shown(1.0) == Shown()
 
 
 def test_captions_stay_if_they_are_asked_to() -> None:

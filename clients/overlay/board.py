@@ -47,12 +47,13 @@ class Board:
         """Something was said."""
         match event:
             case SpeechStarted():
-                self._roll.begin()
-                self._open = ("", "")
+                self._go_on("")
             case Partial(committed=committed, draft=draft):
+                self._go_on(committed)
                 self._open = (committed, draft)
                 self._put(self._roll.show(committed, draft), bool(committed + draft), now)
             case Final(text=text):
+                self._go_on(text)
                 self._open = ("", "")
                 self._put(self._roll.settle(text), bool(text), now)
 
@@ -68,7 +69,7 @@ class Board:
         """What is to be seen now."""
         if self.hides_in(now) == 0:
             self._roll.clear()
-            self._rows, self._message = [], ""
+            self._rows, self._message, self._open = [], "", ("", "")
         if self._message:
             return Shown(notice=self._message)
         if self._rows:
@@ -82,6 +83,13 @@ class Board:
             return None
         return max(0.0, self._changed_at + stay_seconds - now)
 
+    def _go_on(self, text: str) -> None:
+        """A text that does not begin with what was committed is another segment's: a connection was lost in between."""
+        if not text.startswith(self._open[0]):
+            self._roll.settle(self._open[0])
+            self._open = ("", "")
+
     def _put(self, rows: list[Row], said: bool, now: float) -> None:
+        self._rows = rows
         if said:
-            self._rows, self._message, self._changed_at = rows, "", now
+            self._message, self._changed_at = "", now

@@ -1,7 +1,7 @@
 """Text that grows at its end, a few rows of which are seen. Pure: how wide a text is, somebody else knows.
 
-No word moves but upwards: rows that are full stay as they are, also when a draft gets shorter or the oldest rows are
-forgotten.
+No word in sight moves but upwards: rows that are full stay as they are, also when a draft gets shorter or the oldest
+rows are forgotten.
 """
 
 from __future__ import annotations
@@ -35,12 +35,8 @@ class Roll:
         self._most = 0  # rows that the text has had
 
     def clear(self) -> None:
-        """Forgets what was said before the open segment."""
-        self._past, self._most = "", 0
-
-    def begin(self) -> None:
-        """A segment opens."""
-        self._skipped = 0
+        """Forgets all that was said."""
+        self._past, self._skipped, self._most = "", 0, 0
 
     def show(self, committed: str, draft: str) -> list[Row]:
         """The rows to show, oldest first: the open segment, and as much before it as there is room for."""
@@ -48,7 +44,8 @@ class Roll:
         if len(rows) > self._lines + SPARE_ROWS and self._forget(rows[: -self._lines], committed, draft):
             rows = self._rows(committed, draft)
             self._most = len(rows)
-        self._most = max(self._most, len(rows))
+        # no more empty rows than leave some words in sight
+        self._most = max(len(rows), min(self._most, len(rows) + self._lines - 1)) if rows else 0
         rows += [Row()] * (self._most - len(rows))
         return rows[-self._lines :]
 

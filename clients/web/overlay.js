@@ -19,7 +19,8 @@ const hideSeconds = number("hide") ?? 6;
 const lines = Math.max(1, Math.round(number("lines") ?? 2));
 
 let before = ""; // finals, as far as they have not rolled out of sight
-let skip = 0; // characters of the open segment that have
+let open = ""; // what is committed of the open segment
+let skip = 0; // characters of it that have rolled out of sight
 let seen = false; // a caption: from then on nothing but captions may be on the picture
 let hiding;
 let wait = FIRST_WAIT_MS;
@@ -71,16 +72,32 @@ function show(committed, draft) {
 }
 
 function clear() {
-  before = "";
+  before = open = "";
+  skip = 0;
   roll.clear();
 }
 
-function take(event) {
-  if (event.type === "speech_started") skip = 0;
-  if (event.type === "partial") show(event.committed, event.draft);
-  if (event.type !== "final") return;
-  show(event.text, "");
+function take({ type, committed, draft, text }) {
+  if (type === "speech_started") goOn("");
+  if (type === "partial") {
+    goOn(committed);
+    show((open = committed), draft);
+  }
+  if (type === "final") {
+    goOn(text);
+    settle(text);
+  }
+}
+
+// A text that does not begin with what was committed is another segment's: a connection was lost in between.
+function goOn(text) {
+  if (!text.startsWith(open)) settle(open);
+}
+
+function settle(text) {
+  show(text, "");
   before = $("committed").textContent;
+  open = "";
   skip = 0;
 }
 

@@ -1,5 +1,5 @@
-// Text that grows at its end, a few lines of which are seen. No word moves but upwards: lines that are full stay as they
-// are, also when a draft gets shorter or the oldest lines are forgotten.
+// Text that grows at its end, a few lines of which are seen. No word in sight moves but upwards: lines that are full stay
+// as they are, also when a draft gets shorter or the oldest lines are forgotten.
 
 export class Roll {
   // `element` holds the text, `committed` and `draft` its two parts, of which `lines` lines are seen.
@@ -18,7 +18,8 @@ export class Roll {
     this.write(committed, draft);
     const height = parseFloat(getComputedStyle(this.element).lineHeight);
     this.element.style.minHeight = "0";
-    this.rows = Math.max(this.rows, Math.round(this.element.getBoundingClientRect().height / height));
+    const rows = Math.round(this.element.getBoundingClientRect().height / height);
+    this.rows = rows && Math.max(rows, Math.min(this.rows, rows + this.lines - 1)); // some words stay in sight
     const forgotten = this.rows > this.lines + 2 ? this.forget(this.rows - this.lines, height) : 0;
     this.element.style.minHeight = `${this.rows * height}px`;
     return forgotten;

@@ -17,6 +17,11 @@ class Said:
     text: str
     last: bool  # nothing follows
 
+    @property
+    def wire_bytes(self) -> int:
+        """A letter may take four of them."""
+        return len(self.text.encode())
+
 
 class Backlog:
     """Two queues: events not yet handed to a connection, and events that were, in case they were lost on the way.
@@ -46,8 +51,8 @@ class Backlog:
     def append(self, text: str, last: bool = False) -> None:
         """Adds an event, whose seq is the next one."""
         self.count += 1
-        self._untold.append(Said(self.count, text, last))
-        self._untold_bytes += len(text)
+        self._untold.append(said := Said(self.count, text, last))
+        self._untold_bytes += said.wire_bytes
 
     def next(self) -> Said | None:
         """The event to hand over next; None: all are."""
@@ -56,21 +61,21 @@ class Backlog:
     def tell(self) -> None:
         """The next event has been handed over."""
         said = self._untold.popleft()
-        self._untold_bytes -= len(said.text)
+        self._untold_bytes -= said.wire_bytes
         self.told = said.seq
         self._kept.append(said)
-        self._kept_bytes += len(said.text)
+        self._kept_bytes += said.wire_bytes
         while len(self._kept) > MOST_EVENTS or self._kept_bytes > MOST_BYTES:
-            self._kept_bytes -= len(self._kept.popleft().text)
+            self._kept_bytes -= self._kept.popleft().wire_bytes
 
     def rewind(self, after: int) -> None:
         """Everything after this event is to be handed over again."""
         assert self.forgotten <= after <= self.count, f"{after} is not within {self.forgotten} and {self.count}"
         while self._kept and self._kept[-1].seq > after:
             said = self._kept.pop()
-            self._kept_bytes -= len(said.text)
+            self._kept_bytes -= said.wire_bytes
             self._untold.appendleft(said)
-            self._untold_bytes += len(said.text)
+            self._untold_bytes += said.wire_bytes
         while self._untold and self._untold[0].seq <= after:
             self.tell()  # it reached the client although the connection broke before that was known here
         self.told = after

@@ -33,9 +33,9 @@ class Watcher:
         if self.behind.is_set():
             return
         if isinstance(event, Partial | Final) and self._unread and isinstance(self._unread[-1][0], Partial):
-            self._unread_bytes -= len(self._unread.pop()[1])
+            self._unread_bytes -= len(self._unread.pop()[1].encode())
         self._unread.append((event, text))
-        self._unread_bytes += len(text)
+        self._unread_bytes += len(text.encode())
         if len(self._unread) > MOST_EVENTS or self._unread_bytes > MOST_BYTES:
             self.behind.set()
             self._unread.clear()
@@ -46,7 +46,7 @@ class Watcher:
         if not self._unread:
             return None
         _, text = self._unread.popleft()
-        self._unread_bytes -= len(text)
+        self._unread_bytes -= len(text.encode())
         return text
 
 

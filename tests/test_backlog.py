@@ -68,6 +68,14 @@ def test_it_is_full_while_too_many_events_or_bytes_wait(monkeypatch):
     assert not log.full
 
 
+def test_bytes_are_counted_and_not_letters(monkeypatch):
+    monkeypatch.setattr(backlog, "MOST_BYTES", 6)
+    assert filled("日本").full
+    log = filled("日", "本", "語")
+    tell_all(log)
+    assert log.forgotten == 1
+
+
 @pytest.mark.parametrize("texts", [["x"] * 20, ["x" * 6] * 20])
 def test_old_events_that_were_told_are_forgotten(monkeypatch, texts):
     monkeypatch.setattr(backlog, "MOST_EVENTS", 5)

@@ -160,6 +160,18 @@ def test_a_watcher_is_given_up_when_too_much_is_unread():
     assert watcher.next() is None, "nothing of it is kept"
 
 
+def test_what_is_unread_is_counted_in_bytes_and_not_in_letters(monkeypatch):
+    monkeypatch.setattr("streamer.channels.MOST_BYTES", 6)
+    watcher = Watcher()
+    watcher.take(Partial(0, 0.0, 1.0, "", ""), "日本")
+    watcher.take(Partial(0, 0.0, 2.0, "", ""), "日本")
+    assert watcher.next() == "日本"
+    for _ in range(3):
+        assert not watcher.behind.is_set()
+        watcher.take(Final(0, 0.0, 3.0, "", ()), "日")
+    assert watcher.behind.is_set()
+
+
 @pytest.mark.parametrize("channel", ["", "x" * 65, 3, None, ["stage"], "\ud800"])
 @pytest.mark.parametrize("kind", ["watch", "start"])
 async def test_a_channel_has_a_name(kind, channel):

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from streamer.events import Done, Event, Final, Partial, SpeechStarted
+from streamer.events import Done, Error, Event, Final, Partial, SpeechStarted
 from streamer.wire import plain
 
 MOST_WATCHERS = 1000  # of all channels; each may have a full queue
@@ -70,6 +70,8 @@ class Speaker:
     def say(self, events: Iterable[Event]) -> None:
         """Hands events on, if this speaker has the channel."""
         for event in events:
+            if isinstance(event, Error):
+                self.break_off()
             if not isinstance(event, SpeechStarted | Partial | Final | Done):
                 continue  # an answer to the speaker, or its own trouble
             self.open = event if isinstance(event, Partial) else None
@@ -77,6 +79,11 @@ class Speaker:
                 text = plain(event, self.words)
                 for watcher in self.channel.watchers:
                     watcher.take(event, text)
+
+    def break_off(self) -> None:
+        """Its open segment will have no final of its own: watchers get what is committed of it, and no draft stays."""
+        if part := self.open:
+            self.say([Final(part.segment, part.start, part.end, part.committed)])
 
 
 class Channels:
@@ -98,6 +105,7 @@ class Channels:
 
     def fall_silent(self, speaker: Speaker) -> None:
         """Its session is over."""
+        speaker.break_off()
         speaker.channel.speakers.remove(speaker)
         self._forget_if_empty(speaker.channel)
 

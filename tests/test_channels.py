@@ -14,6 +14,7 @@ from streamer.access import Access, digest
 from streamer.channels import MOST_EVENTS, Watcher
 from streamer.events import Final, Partial
 from streamer.server import Server
+from streamer.sessions import Limits
 from streamer.wire import plain
 from tests.servers import (
     dialing,
@@ -117,6 +118,26 @@ async def test_a_speaker_who_lost_the_connection_speaks_on_when_it_is_back():
             await again.send(speech(1))
             await say(again, "stop")
             assert (await hear_all(again)).texts == (await hear_until(watcher, "done")).texts == words_of(speech(1))
+
+
+@pytest.mark.parametrize("end", ["it breaks", "it leaves", "it is given up"])
+async def test_of_a_speaker_who_is_gone_no_draft_stays(end):
+    server = Server(limits=Limits(resume_seconds=0.01))
+    async with running(server) as here, watching(here) as watcher, speaking(here, channel="stage") as speaker:
+        feed = here.worker.feeds[0]
+        feed.tell(Partial(0, 1.0, 2.0, "half", " a senten"))
+        assert (await hear(watcher))["draft"] == " a senten"
+        if end == "it breaks":
+            feed.breaks()
+        elif end == "it leaves":
+            await speaker.close()
+        else:
+            speaker.transport.abort()
+        final = {"type": "final", "segment": 0, "start": 1.0, "end": 2.0, "text": "half", "words": []}
+        assert await hear(watcher) == final
+        await here.emptied()
+        await say(watcher, "stop")
+        assert (await hear_all(watcher)).messages == [], "once"
 
 
 async def test_a_watcher_that_does_not_read_is_cut_off_and_holds_up_nobody(monkeypatch):

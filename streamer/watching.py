@@ -11,6 +11,8 @@ from streamer.session import Farewell
 from streamer.sessions import Sessions
 from streamer.wire import Close, Stop, WireError
 
+BEAT_SECONDS = 5.0  # of silence, then a sign of life: a page in a browser sees no pings, only messages
+
 
 async def follow(socket: Line, sessions: Sessions, name: str) -> Farewell:
     """Tells what is said on a channel; gives how to part.
@@ -45,7 +47,11 @@ async def _hear(socket: Line) -> Farewell:
 async def _tell(socket: Line, watcher: Watcher, name: str) -> Farewell:
     await socket.send(wire.watching(name))
     while True:
-        await watcher.news.wait()
+        try:
+            async with asyncio.timeout(BEAT_SECONDS):
+                await watcher.news.wait()
+        except TimeoutError:
+            await socket.send(wire.watching(name))
         watcher.news.clear()
         while text := watcher.next():
             await socket.send(text)

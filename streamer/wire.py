@@ -2,7 +2,7 @@
 
 ```
 start (audio | finalize)* stop  ->  ready (event | ack)* done | error
-watch stop?                     ->  watching event* | error
+watch stop?                     ->  watching (event | watching)* | error
 ```
 """
 
@@ -189,7 +189,7 @@ def numbered(seq: int, event: Event, words: bool = True) -> str:
 
 
 def watching(channel: str) -> str:
-    """The answer to `watch`."""
+    """The answer to `watch`, and said again while nothing else is."""
     return _line({"type": "watching", "channel": channel})
 
 

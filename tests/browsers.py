@@ -22,6 +22,16 @@ RATE = 48_000  # of the fake microphone: no resampling on its way
 PATIENCE_SECONDS = 60  # for anything on a page: a browser has many processes, and a busy machine few cores
 STATUS = "document.getElementById('status').textContent"
 LEAD_SECONDS = 0.3  # of silence before the words
+HURRY = """
+(() => {
+  const [later, often, abort] = [setTimeout, setInterval, AbortSignal.timeout.bind(AbortSignal)];
+  const now = performance.now.bind(performance);
+  window.setTimeout = (then, ms) => later(then, ms / 10);
+  window.setInterval = (then, ms) => often(then, ms / 10);
+  AbortSignal.timeout = (ms) => abort(ms / 10);
+  performance.now = () => 10 * now();
+})()
+"""
 FLAGS = (
     "--headless=new",
     "--no-sandbox",  # containers run as root
@@ -122,6 +132,15 @@ class Browser:
 
     async def devtools(self, command: str, **parameters: Any) -> Any:
         return await self.do(self.driver.execute_cdp_cmd, command, parameters)
+
+    @asynccontextmanager
+    async def hurried(self) -> AsyncIterator[None]:
+        """On pages that are opened meanwhile, time goes ten times as fast."""
+        script = (await self.devtools("Page.addScriptToEvaluateOnNewDocument", source=HURRY))["identifier"]
+        try:
+            yield
+        finally:
+            await self.devtools("Page.removeScriptToEvaluateOnNewDocument", identifier=script)
 
     async def size(self, width: int, height: int) -> None:
         """Of the page, in pixels."""

@@ -7,7 +7,7 @@ import json
 import socket as sockets
 import zlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -265,3 +265,47 @@ async def get(port: int, path: str, method: str = "GET", **headers: str) -> tupl
         await writer.wait_closed()
     head, _, body = answer.partition("\r\n\r\n")
     return int(head.split()[1]), body
+
+
+class Way:
+    """A way to a server on which connections can be left for dead: they stay open, and nothing comes through."""
+
+    def __init__(self, port: int) -> None:
+        self._to, self.port = port, 0
+        self.blocked = False  # new connections are dead from the first
+        self.connections = 0
+        self._pumps: list[asyncio.Task[None]] = []
+        self._writers: list[asyncio.StreamWriter] = []
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Way]:
+        """Listens."""
+        async with await asyncio.start_server(self._pass_on, "127.0.0.1", 0) as listener:
+            self.port = listener.sockets[0].getsockname()[1]
+            try:
+                yield self
+            finally:
+                self.kill()
+                for writer in self._writers:
+                    writer.transport.abort()
+
+    def kill(self) -> None:
+        """Leaves the connections for dead that there are."""
+        for pump in self._pumps:
+            pump.cancel()
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._writers.append(writer)
+        if not self.blocked:
+            there, to_there = await asyncio.open_connection("127.0.0.1", self._to)
+            self._writers.append(to_there)
+            self._pumps += [asyncio.create_task(_pump(*way)) for way in ((reader, to_there), (there, writer))]
+
+
+async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        while data := await source.read(65536):
+            target.write(data)
+            await target.drain()
+    target.close()

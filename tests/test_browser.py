@@ -23,6 +23,7 @@ from tests.servers import (
     SECOND,
     FakeWorker,
     Running,
+    Way,
     dialing,
     hear_until,
     running,
@@ -124,7 +125,7 @@ async def keep_tracks(browser: Browser) -> None:
 
 
 @asynccontextmanager
-async def opened(browser: Browser, here: Running, path: str = "/") -> AsyncIterator[None]:
+async def opened(browser: Browser, here: Running | Way, path: str = "/") -> AsyncIterator[None]:
     """The page, as somebody sees it who was never there."""
     await browser.open(f"http://127.0.0.1:{here.port}{path}")
     await browser.js("sessionStorage.clear()")
@@ -260,6 +261,55 @@ async def test_an_overlay_that_comes_back_in_the_next_segment_shows_it_from_its_
         tell(SpeechStarted(1, 6.0), Partial(1, 6.0, 8.0, "hello everybody", " and welcome"))
         await browser.until(f"{SHOWN}.endsWith('than has room here hello everybody and welcome')")
         assert await browser.js(IN_SIGHT)
+
+
+async def test_an_overlay_leaves_a_dead_connection_and_none_on_which_nobody_speaks(browser, monkeypatch):
+    monkeypatch.setattr("streamer.watching.BEAT_SECONDS", 0.1)
+    async with running() as here, Way(here.port).open() as way, browser.hurried():
+        await browser.open(f"http://127.0.0.1:{way.port}/overlay?channel=a&hide=0")
+        watchers = here.server.sessions.channels._channels
+        await until(lambda: "a" in watchers)
+        before = way.connections
+        await browser.js("new Promise(done => setTimeout(done, 30000))")
+        assert way.connections == before
+        way.kill()
+        await until(lambda: way.connections > before)
+        await until(lambda: len(watchers["a"].watchers) == 2)
+        await whole(here.url, speech(1), channel="a")
+        await browser.until(f"{SHOWN} === args[0]", " ".join(words_of(speech(1))))
+        await browser.open("about:blank")
+
+
+async def test_an_overlay_says_that_a_token_cannot_be_one(browser):
+    async with running() as here:
+        await browser.open(f"http://127.0.0.1:{here.port}/overlay?channel=a#token=no(token)of-any-server")
+        await browser.until("document.getElementById('notice').textContent.includes('does not know this one')")
+        await browser.open("about:blank")
+
+
+async def test_a_handshake_that_hangs_is_given_up(browser):
+    browser.hears(tone(60), RATE)
+    async with (
+        running(worker=Keeper()) as here,
+        Way(here.port).open() as way,
+        browser.hurried(),
+        opened(browser, way),
+    ):
+        way.blocked = True
+        await browser.click("#start")
+        await browser.status("cannot be reached")
+        way.blocked = False
+        await start(browser)
+        await listen(browser, 1)
+        way.blocked, before = True, way.connections
+        way.kill()
+        await browser.status("Reconnecting…")
+        await until(lambda: way.connections > before)
+        way.blocked = False  # for others than the one that hangs
+        await browser.status("Listening.")
+        await stop(browser)
+        assert await browser.paragraphs() == here.worker.said()
+        assert len(here.worker.feeds) == 1
 
 
 async def test_a_token_is_asked_for_and_stays_out_of_the_address(browser):

@@ -71,6 +71,15 @@ async def test_words_are_left_out_where_the_speaker_wants_none():
         assert [final["words"] for final in (await hear_until(watcher, "done")).of("final")] == [[]]
 
 
+async def test_a_channel_on_which_nobody_speaks_gives_signs_of_life(monkeypatch):
+    monkeypatch.setattr("streamer.watching.BEAT_SECONDS", 0.01)
+    async with running() as here, watching(here) as watcher, speaking(here, channel="stage"):
+        for _ in range(3):
+            assert await hear(watcher) == {"type": "watching", "channel": "stage"}
+        here.worker.feeds[0].tell(Final(0, 0.0, 1.0, "words", ()))
+        assert (await hear_until(watcher, "final")).texts == ["words"]
+
+
 async def test_who_comes_in_the_middle_begins_with_what_stands():
     async with running() as here, speaking(here, channel="stage"):
         here.worker.feeds[0].tell(Partial(0, 0.0, 1.0, "half", " a senten"))

@@ -139,7 +139,8 @@ export class Connection extends EventTarget {
 
   check() {
     const now = performance.now();
-    if (this.ready && now - this.heard > SILENT_MS) {
+    const waiting = this.ready || this.socket.readyState <= WebSocket.OPEN; // also for a handshake or a greeting
+    if (waiting && now - this.heard > SILENT_MS) {
       this.leave();
       this.reconnect("");
     }

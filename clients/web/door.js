@@ -1,7 +1,13 @@
 // The way in to the server that this page came from.
 
 const PROTOCOL = "granite-stream";
-const TOKEN = /^[A-Za-z0-9._~-]{16,256}$/; // others can be in no header, so no server knows them
+const TOKEN = /^([A-Za-z0-9._~-]{16,256})?$/; // others can be in no header, so no server knows them
+const PATIENCE_MS = 5000; // for an answer
+
+// Whether it may be a token, or is none.
+export function fits(token) {
+  return TOKEN.test(token);
+}
 
 export function dial(token) {
   const url = new URL("/v1/stream", location.href);
@@ -11,10 +17,11 @@ export function dial(token) {
 
 // What stands in the way, in a word: "token", "busy", "away"; "" if nothing does. A socket would not tell.
 export async function obstacle(token) {
-  if (token && !TOKEN.test(token)) return "token";
+  if (!fits(token)) return "token";
+  const signal = AbortSignal.timeout(PATIENCE_MS);
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
   try {
-    const answers = [fetch("/metrics", { method: "HEAD", headers }), fetch("/ready", { method: "HEAD" })];
+    const answers = [fetch("/metrics", { method: "HEAD", headers, signal }), fetch("/ready", { method: "HEAD", signal })];
     const [door, ready] = await Promise.all(answers);
     if (door.status === 401) return "token";
     return ready.ok ? "" : "busy";

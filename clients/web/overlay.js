@@ -4,12 +4,13 @@
 // `position` is up to two of top, middle, bottom, left, right; `hide` the seconds after which an old text goes, 0: never.
 // A server that asks for a token gets it from the fragment (#token=…), which browsers never send or log.
 
-import { WORDS, dial, obstacle } from "./door.js";
+import { WORDS, dial, fits, obstacle } from "./door.js";
 import { Roll } from "./roll.js";
 
 const $ = (id) => document.getElementById(id);
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 4000;
+const SILENT_MS = 15000; // the server says something every 5 s: the connection is dead, and nobody said so
 const POSITIONS = ["top", "middle", "bottom", "left", "right"];
 
 const wanted = new URLSearchParams(location.search);
@@ -23,6 +24,7 @@ let open = ""; // what is committed of the open segment
 let skip = 0; // characters of it that have rolled out of sight
 let seen = false; // a caption: from then on nothing but captions may be on the picture
 let hiding;
+let silence;
 let wait = FIRST_WAIT_MS;
 
 function number(name) {
@@ -102,35 +104,49 @@ function settle(text) {
 }
 
 function say(text) {
-  $("notice").textContent = text;
+  if ($("notice").textContent !== text) $("notice").textContent = text;
   $("notice").hidden = !text || seen;
 }
 
 function follow() {
   const socket = dial(token);
   let [greeted, refused] = [false, ""];
+  listen();
   socket.onopen = () => {
     greeted = true;
     socket.send(JSON.stringify({ type: "watch", channel }));
   };
   socket.onmessage = ({ data }) => {
+    listen();
     const event = JSON.parse(data);
     if (event.type === "error") refused = event.message;
     else if (event.type === "watching") wait = FIRST_WAIT_MS;
     say(event.type === "watching" ? `Waiting for somebody to speak on ${channel}.` : "");
     take(event);
   };
-  socket.onclose = async () => {
+  socket.onclose = lost;
+
+  function listen() {
+    clearTimeout(silence);
+    silence = setTimeout(lost, SILENT_MS);
+  }
+
+  async function lost() {
+    clearTimeout(silence);
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close(); // of a dead connection the browser would not tell for long
     if (refused) return say(refused); // the address is wrong: trying again would not make it right
     const why = greeted ? "away" : await obstacle(token);
     say(`${WORDS[why]} Trying again…`);
     setTimeout(follow, wait);
     wait = Math.min(2 * wait, LONGEST_WAIT_MS);
-  };
+  }
 }
 
 dress();
 rule();
 const roll = new Roll($("roll"), $("committed"), $("draft"), lines);
-if (channel) follow();
-else say("Name a channel: /overlay?channel=NAME. The page at / can speak on one, and granite-stream connect --channel NAME.");
+if (!channel) {
+  say("Name a channel: /overlay?channel=NAME. The page at / can speak on one, and granite-stream connect --channel NAME.");
+} else if (!fits(token)) say(WORDS.token);
+else follow();

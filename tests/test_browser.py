@@ -18,7 +18,7 @@ from streamer.events import Final, Partial, SpeechStarted, Word
 from streamer.incoming import Incoming
 from streamer.server import Server
 from streamer.sessions import Limits
-from tests.browsers import RATE, Browser, browsing, lacking
+from tests.browsers import RATE, STATUS, Browser, browsing, lacking
 from tests.servers import (
     SECOND,
     FakeWorker,
@@ -38,6 +38,7 @@ from tests.speaking import recording, service
 TONE = 997  # Hz
 TAB, ENTER, SPACE = "\ue004", "\ue007", "\ue00d"  # as WebDriver calls them
 TOKEN = "0123456789abcdef"
+LINK = "document.querySelector('#overlay a').href"  # to the overlay, on the page
 SHOWN = "document.getElementById('text').textContent"  # on the overlay
 IN_SIGHT = (
     "(([box, draft]) => draft.top >= box.top && draft.bottom <= box.bottom + 1)"
@@ -121,6 +122,25 @@ async def keep_tracks(browser: Browser) -> None:
         "    return media;"
         "  };"
         "})()"
+    )
+
+
+async def keep_contexts(browser: Browser) -> None:
+    """From now on the page keeps what its sound goes through."""
+    await browser.js(
+        "(() => { window.contexts = [];"
+        "  window.AudioContext = class extends AudioContext {"
+        "    constructor(wanted) { super(wanted); contexts.push(this); } }; })()"
+    )
+
+
+async def name_channel(browser: Browser, name: str) -> None:
+    """As somebody would who types it."""
+    await browser.js(
+        "(() => { const field = document.getElementById('channel');"
+        "  field.closest('details').open = true;"
+        "  field.value = args[0]; field.dispatchEvent(new Event('input')); })()",
+        name,
     )
 
 
@@ -211,8 +231,7 @@ async def test_the_words_on_page_and_overlay_are_those_of_the_stream(browser, na
             await browser.click("summary")
             await browser.click("#channel")
             await browser.type("stage left")
-            link = "document.querySelector('#overlay a').href"
-            assert await browser.js(link) == f"{address}/overlay?channel=stage%20left"
+            assert await browser.js(LINK) == f"{address}/overlay?channel=stage%20left"
             await start(browser)
             await browser.until("document.querySelector('.draft:not(:empty)')")
             await browser.until("!document.querySelector('[data-save]').disabled")
@@ -319,10 +338,15 @@ async def test_a_token_is_asked_for_and_stays_out_of_the_address(browser):
         await browser.status("This server asks for a token.")
         await browser.type("a-wrong-one-of-some-length", ENTER)
         await browser.status("does not know this one")
+        await name_channel(browser, "stage")
         await browser.js("document.getElementById('token').value = ''")
         await browser.type(TOKEN, ENTER)
         await browser.status("Listening.")
         assert await browser.js("document.getElementById('access').hidden")
+        assert await browser.js(LINK) == f"http://127.0.0.1:{here.port}/overlay?channel=stage#token={TOKEN}"
+        await browser.click("#copy")
+        await browser.until("document.getElementById('copied').textContent === 'Copied, with the token in it.'")
+        assert await browser.js(STATUS) == "Listening.", "what goes on is said all the time"
         assert TOKEN not in await browser.js("location.href + document.cookie + JSON.stringify({...localStorage})")
         await stop(browser)
 
@@ -389,6 +413,53 @@ async def test_another_microphone_can_be_chosen_while_it_listens(browser):
         assert await browser.paragraphs() == here.worker.said()
         chosen = await browser.js("document.getElementById('microphone').value")
         assert await browser.js("tracks.map(track => track.getSettings().deviceId)") == ["default", chosen]
+
+
+async def test_who_starts_twice_at_once_has_one_microphone_and_one_stream(browser):
+    browser.hears(tone(10), RATE)
+    async with running(worker=Keeper()) as here, opened(browser, here):
+        await keep_tracks(browser)
+        await browser.js("void [1, 2].forEach(() => document.getElementById('access').requestSubmit())")
+        await browser.status("Listening.")
+        await browser.js("void document.getElementById('access').requestSubmit()")
+        await listen(browser, 1)
+        await stop(browser)
+        assert await browser.js("tracks.map(track => track.readyState)") == ["ended"]
+        assert len(here.worker.feeds) == 1
+
+
+async def test_what_is_said_is_so_whatever_happened_last(browser):
+    browser.hears(tone(60), RATE)
+    async with running() as here, opened(browser, here):
+        await start(browser)
+        here.server.health.draining = True
+        for connection in list(here.listener.connections):
+            connection.transport.abort()
+        await browser.status("What you say is kept. Reconnecting…")
+        await browser.click("#mute")
+        assert await browser.js("document.getElementById('mute').ariaPressed") == "true"
+        assert "Reconnecting…" in await browser.js(STATUS), "muted as well, but nobody listens"
+        here.server.health.draining = False
+        await browser.status("Muted.")
+        await browser.click("#mute")
+        await browser.status("Listening.")
+        await stop(browser)
+
+
+async def test_a_microphone_that_the_browser_pauses_goes_on_or_is_said_to_be_paused(browser):
+    browser.hears(tone(60), RATE)
+    async with running() as here, opened(browser, here):
+        await keep_contexts(browser)
+        await start(browser)
+        await browser.js("contexts[0].suspend().then(() => 'paused')")
+        await browser.until("contexts[0].state === 'running'")
+        await browser.status("Listening.")
+        await browser.js("void (contexts[0].resume = () => Promise.reject(new Error('a call')))")
+        await browser.js("contexts[0].suspend().then(() => 'paused')")
+        await browser.status("The browser has paused the microphone.")
+        await browser.js("delete contexts[0].resume && contexts[0].resume().then(() => 'on')")
+        await browser.status("Listening.")
+        await stop(browser)
 
 
 async def test_a_permission_that_is_taken_back_ends_it_and_says_so(browser):
@@ -474,6 +545,7 @@ async def test_a_screen_reader_hears_of_committed_words_only(browser):
         assert not any("doubtful" in text for text in spoken)
         logs = [node for node in tree if node.get("role", {}).get("value") == "log"]
         assert [node["name"]["value"] for node in logs] == ["Captions"]
+        assert [node["role"]["value"] for node in tree].count("main") == 1
 
 
 async def test_a_reload_keeps_the_transcript_and_a_second_start_goes_on_behind_it(browser):

@@ -31,9 +31,14 @@ export class Microphone {
   }
 
   // `onPiece` gets samples and their level, silence while the device is gone: so times stay those of the clock.
-  // `onChange` is called when it is gone, when it is back, and with an error if it may not be used any more.
+  // `onChange` is called when it is gone, when it is back, when the browser pauses it or goes on, and with an error if it
+  // may not be used any more.
   listen(onPiece, onChange) {
     this.onChange = onChange;
+    this.context.onstatechange = () => {
+      if (this.paused) this.context.resume().catch(() => {}); // not during a call: when that ends, this is called again
+      onChange();
+    };
     this.node = new AudioWorkletNode(this.context, "pieces", {
       numberOfOutputs: 0,
       channelCount: 1,
@@ -45,6 +50,11 @@ export class Microphone {
       onPiece(samples, this.muted ? 0 : level);
     };
     this.take(this.media);
+  }
+
+  // A call, a computer that slept: no sound comes, and time stands still.
+  get paused() {
+    return this.context.state !== "running";
   }
 
   // Listens to another device from now on; "" is the default one.
@@ -59,6 +69,7 @@ export class Microphone {
     this.release();
     clearInterval(this.looking);
     if (this.node) this.node.port.onmessage = null;
+    this.context.onstatechange = null;
     this.context.close();
   }
 

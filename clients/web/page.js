@@ -17,6 +17,8 @@ let transcript = new Transcript(loadFinals());
 let open = null; // the segment that is being spoken: {view, partial, offset, stale}
 let microphone = null; // while it listens
 let connection = null; // until the last words are there
+let starting = false; // until there are both
+let fault = ""; // what was wrong with the connection when it was lost
 let loudest = 0; // since the meter was drawn
 let drawnSeconds = 0; // when it was
 let farewell = ""; // why it stopped, if not because the user wanted it
@@ -35,13 +37,14 @@ $("microphone").addEventListener("change", () => microphone?.use($("microphone")
 
 $("mute").addEventListener("click", () => {
   microphone.muted = !microphone.muted;
-  listening();
+  showStatus();
 });
 
 $("access").addEventListener("submit", (event) => {
   event.preventDefault();
   token = $("token").value.trim();
   saveToken(token);
+  showLink();
   start();
 });
 
@@ -55,18 +58,11 @@ $("clear").addEventListener("click", () => {
   offer();
 });
 
-$("channel").addEventListener("input", () => {
-  const channel = $("channel").value.trim();
-  const path = `/overlay?channel=${encodeURIComponent(channel)}`;
-  const link = $("overlay").querySelector("a");
-  link.href = token ? `${path}#token=${token}` : path;
-  link.textContent = location.origin + path; // without the token: others may look at this screen
-  $("overlay").hidden = !channel;
-});
+$("channel").addEventListener("input", showLink);
 
 $("copy").addEventListener("click", async () => {
   await navigator.clipboard.writeText($("overlay").querySelector("a").href);
-  say(token ? "Copied, with the token in it." : "Copied.");
+  $("copied").textContent = token ? "Copied, with the token in it." : "Copied.";
 });
 
 for (const button of document.querySelectorAll("[data-save]")) {
@@ -80,27 +76,34 @@ window.addEventListener("beforeunload", (event) => {
 // --- start and stop ---
 
 async function start() {
-  $("start").disabled = true;
+  if (starting || connection) return; // there is a second button: "Use it"
+  starting = $("start").disabled = true;
   say("Starting…");
-  const why = await obstacle(token);
-  askForToken(why === "token");
-  if (why) {
-    $("start").disabled = false;
-    return say(why === "token" && !token ? "This server asks for a token." : WORDS[why], "wrong");
-  }
-  try {
-    microphone = await Microphone.open($("microphone").value);
-  } catch (error) {
-    return say(explain(error), "wrong");
-  } finally {
-    $("start").disabled = false;
-  }
+  const why = (await hindrance()) || (await openMicrophone());
+  starting = $("start").disabled = false;
+  if (why) return say(why, "wrong");
+  fault = "";
   connection = connect();
-  microphone.listen(heard, (error) => (error ? stop(explain(error)) : listening()));
+  microphone.listen(heard, (error) => (error ? stop(explain(error)) : showStatus()));
   $("start").textContent = "Stop";
   $("mute").disabled = false;
   offer();
   listMicrophones(); // only now does the browser tell their names
+}
+
+// Both give what is wrong in words; nothing: all is well.
+async function hindrance() {
+  const why = await obstacle(token);
+  askForToken(why === "token");
+  return why === "token" && !token ? "This server asks for a token." : why && WORDS[why];
+}
+
+async function openMicrophone() {
+  try {
+    microphone = await Microphone.open($("microphone").value);
+  } catch (error) {
+    return explain(error);
+  }
 }
 
 function connect() {
@@ -113,7 +116,7 @@ function connect() {
   });
   made.addEventListener("caption", ({ detail }) => show(detail.event, detail.offset));
   made.addEventListener("anew", () => open && (open.stale = true)); // it stands until its words come again
-  made.addEventListener("open", listening);
+  made.addEventListener("open", showStatus);
   made.addEventListener("lost", ({ detail }) => lost(detail));
   made.addEventListener("ended", ({ detail }) => ended(detail));
   return made;
@@ -128,7 +131,7 @@ function stop(why = "") {
   $("start").disabled = true; // until the last words are there
   $("mute").disabled = true;
   $("level").value = 0;
-  listening();
+  showStatus();
 }
 
 function ended(why) {
@@ -163,16 +166,24 @@ function showElapsed() {
   if ($("elapsed").textContent !== time) $("elapsed").textContent = time;
 }
 
-function listening() {
+// Between start and end all that may be said follows from what is so.
+function showStatus() {
   $("mute").ariaPressed = String(Boolean(microphone?.muted));
   if (microphone?.gone) say("The microphone is gone. Plug it in again, or choose another one.", "wrong");
+  else if (microphone?.paused) say("The browser has paused the microphone. If that lasts, stop and start.", "wrong");
+  else if (!connection.ready && fault) say(`${fault} ${kept()} Reconnecting…`, "wrong");
+  else if (!connection.ready && microphone) say("Starting…");
   else if (microphone) say(microphone.muted ? "Muted." : "Listening.", "live");
   else say(farewell || "Writing the last words…", farewell && "wrong");
 }
 
+function kept() {
+  return microphone ? "What you say is kept." : "The last words are still missing.";
+}
+
 function lost(why) {
-  const kept = microphone ? "What you say is kept." : "The last words are still missing.";
-  say(`${why || "The connection is lost."} ${kept} Reconnecting…`, "wrong");
+  fault = why || "The connection is lost.";
+  showStatus();
 }
 
 function show(event, offset) {
@@ -214,6 +225,16 @@ function say(text, kind = "") {
   $("status").className = kind;
 }
 
+function showLink() {
+  const channel = $("channel").value.trim();
+  const path = `/overlay?channel=${encodeURIComponent(channel)}`;
+  const link = $("overlay").querySelector("a");
+  link.href = token ? `${path}#token=${token}` : path;
+  link.textContent = location.origin + path; // without the token: others may look at this screen
+  $("overlay").hidden = !channel;
+  $("copied").textContent = "";
+}
+
 function askForToken(asked) {
   if (asked === !$("access").hidden) return;
   $("access").hidden = !asked;
@@ -253,6 +274,7 @@ for (const { text } of transcript.finals) {
   captions.append(earlier.element);
 }
 showElapsed();
+showLink(); // a browser may bring back what stood in the field
 offer();
 navigator.mediaDevices?.addEventListener("devicechange", listMicrophones);
 listMicrophones();

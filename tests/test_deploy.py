@@ -5,13 +5,15 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from streamer.serving import parse
 
-DEPLOY = Path(__file__).parent.parent / "streamer" / "deploy"
+ROOT = Path(__file__).parent.parent
+DEPLOY = ROOT / "streamer" / "deploy"
 UNIT = (DEPLOY / "granite-stream.service").read_text()
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 
@@ -62,6 +64,14 @@ def test_the_container_starts_what_the_command_understands(tokens):
     serving = parse([tokens if each == "/run/secrets/tokens" else each for each in arguments], pytest.fail)
     assert re.search(rf"^EXPOSE {serving.port}$", DOCKERFILE, re.MULTILINE)
     assert f"127.0.0.1:{serving.port}/health" in DOCKERFILE
+
+
+def test_the_container_is_made_of_what_is_installed_and_of_nothing_else():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = {name.rstrip("*") for name in project["tool"]["setuptools"]["packages"]["find"]["include"]}
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    assert lines[1] == "*"
+    assert {line[1:] for line in lines if line[0] == "!"} == packages | {"LICENSE", "README.md", "pyproject.toml"}
 
 
 def test_the_container_is_nobody():

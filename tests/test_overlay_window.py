@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
 import subprocess
 import sys
@@ -90,6 +91,20 @@ def test_unlocked_it_takes_clicks_and_can_be_dragged_and_keeps_its_place(there: 
         assert "an overlay is running; granite-stream overlay --unlock" in second.stderr
         assert there.command("--quit").returncode == 0
         assert process.wait(60) == 0
+
+
+def test_an_overlay_that_no_order_would_reach_is_not_locked(there: Desktop) -> None:
+    name = there.home / f"granite-stream-overlay-{getpass.getuser()}"  # in a directory of this user alone
+    name.mkdir()
+    try:
+        with there.overlay(*NOWHERE, *PLACE) as process, there.backdrop("dark"):
+            assert there.place()[1] < 400, "it has a bar"
+            there.drag((600, 450), (500, 250))
+            wait_until(lambda: remembered(there)["position"] == "200,200", "it can be moved")
+            process.terminate()
+            assert f"not locked, as --unlock could not reach it: {name} is taken" in process.stderr.read()
+    finally:
+        name.rmdir()
 
 
 def test_with_none_running_there_is_nothing_to_unlock(there: Desktop) -> None:

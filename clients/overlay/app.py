@@ -7,6 +7,7 @@ import socket
 from argparse import Namespace
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from PySide6.QtCore import QObject, QSocketNotifier, Qt, Signal
@@ -14,7 +15,7 @@ from PySide6.QtGui import QColor, QFont, QIcon, QPainter, QPixmap
 from PySide6.QtWidgets import QApplication, QMenu, QSystemTrayIcon
 
 from clients.overlay.board import Board
-from clients.overlay.control import HERE, Control, tell
+from clients.overlay.control import HERE, Control, socket_name, tell
 from clients.overlay.desktop import is_composited
 from clients.overlay.look import Look, config_file, remember
 from clients.overlay.sources import Outlet, SourceThread
@@ -23,6 +24,7 @@ from clients.overlay.window import Window
 DONE, FAILED = 0, 1  # exit codes
 LEAVING_SECONDS = 3.0  # for the source to give the microphone back
 LOCKED = "the overlay is locked: granite-stream overlay --unlock lets you move it, --quit ends it"
+UNREACHABLE = "the overlay is not locked, as --unlock could not reach it: {} is taken, or its directory is gone"
 
 Complain = Callable[[str], None]
 OpenSource = Callable[[Outlet], Coroutine[Any, Any, None]]
@@ -69,8 +71,10 @@ class Overlay(QObject):
         super().__init__()
         self._app, self._complain = app, complain
         self._error: Exception | None = None
-        self._window = Window(Board(given.hide), given.look, is_composited(), can_mute=not given.channel)
         self._control, self._bridge = Control(), Bridge()
+        look = given.look if self._control.reachable else replace(given.look, locked=False)
+        self._window = Window(Board(given.hide), look, is_composited(), can_mute=not given.channel)
+        self._window.bar.lock.setVisible(self._control.reachable)
         self._outlet = self._bridge.outlet()
         self._source = SourceThread(open_source(self._outlet), self._bridge.failed.emit)
         self._connect()
@@ -82,6 +86,8 @@ class Overlay(QObject):
         self._remember(self._window.look)
         if self._window.look.locked:
             self._complain(LOCKED)
+        elif not self._control.reachable:
+            self._complain(UNREACHABLE.format(socket_name()))
         with_signals = Signals(self._app.quit)
         self._source.start()
         self._app.exec()

@@ -44,9 +44,11 @@ class Bar(QWidget):
         self._mute.setCheckable(True)
         self._mute.setVisible(can_mute)
         self._mute.toggled.connect(self.muted)
-        lock = self._button("Lock", "Clicks go through the captions; granite-stream overlay --unlock brings this back")
-        lock.setObjectName("lock")
-        lock.clicked.connect(self.locked)
+        self.lock = self._button(
+            "Lock", "Clicks go through the captions; granite-stream overlay --unlock brings this back"
+        )
+        self.lock.setObjectName("lock")
+        self.lock.clicked.connect(self.locked)
         self._button("Quit", "End the overlay").clicked.connect(self.quit)
 
     def _button(self, text: str, tip: str) -> QPushButton:

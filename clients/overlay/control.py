@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtNetwork import QLocalServer, QLocalSocket
@@ -14,7 +15,7 @@ HERE = "here"  # asks only whether there is one
 def tell(order: str) -> bool:
     """Tells the running overlay; false if there is none."""
     socket = QLocalSocket()
-    socket.connectToServer(_name())
+    socket.connectToServer(socket_name())
     if not socket.waitForConnected(ANSWER_MS):
         return False
     socket.write(f"{order}\n".encode())
@@ -30,13 +31,13 @@ class Control(QObject):
     ordered = Signal(str)
 
     def __init__(self) -> None:
-        """Listens; of two that start at once one may not be reached later."""
+        """Listens; `reachable` says whether anybody will get through: the name may be taken."""
         super().__init__()
         self._server = QLocalServer(self)
         self._server.setSocketOptions(QLocalServer.SocketOption.UserAccessOption)
         self._server.newConnection.connect(self._welcome)
-        QLocalServer.removeServer(_name())  # of an overlay that was killed: nobody has answered there
-        self._server.listen(_name())
+        QLocalServer.removeServer(socket_name())  # of an overlay that was killed: nobody has answered there
+        self.reachable = self._server.listen(socket_name())
 
     def _welcome(self) -> None:
         socket = self._server.nextPendingConnection()
@@ -52,5 +53,8 @@ class Control(QObject):
                 self.ordered.emit(order)
 
 
-def _name() -> str:
-    return f"granite-stream-overlay-{getpass.getuser()}"
+def socket_name() -> str:
+    """Where the running overlay is reached."""
+    name = f"granite-stream-overlay-{getpass.getuser()}"
+    folder = os.environ.get("XDG_RUNTIME_DIR")  # this user's own; in the one for all, another could take the name
+    return f"{folder}/{name}" if folder else name

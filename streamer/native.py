@@ -10,6 +10,7 @@ from websockets.exceptions import ConnectionClosed
 
 from streamer import wire
 from streamer.line import Line
+from streamer.options import Options
 from streamer.session import Farewell, Hold, Session
 from streamer.sessions import Sessions
 from streamer.watching import follow
@@ -23,7 +24,7 @@ CLIENTS_FAULT = {1002, 1003, 1007, 1009}  # close codes of websockets for what a
 async def converse(socket: Line, sessions: Sessions, address: str) -> None:
     """Everything from the first message to the close frame."""
     try:
-        start = await _first_message(socket, sessions.limits.prompt)
+        start = await _first_message(socket, sessions.limits.options)
         if isinstance(start, Watch):
             await part(socket, sessions, await follow(socket, sessions, start.channel))
             return
@@ -67,7 +68,7 @@ def _farewell(error: Farewell | WireError) -> Farewell:
     return Farewell(Close.TOO_BIG if error.code == "too_big" else Close.POLICY, str(error), error.code)
 
 
-async def _first_message(socket: Line, prompt: str | None) -> Start | Watch:
+async def _first_message(socket: Line, plain: Options) -> Start | Watch:
     try:
         async with asyncio.timeout(START_SECONDS):
             text = await socket.recv()
@@ -75,7 +76,7 @@ async def _first_message(socket: Line, prompt: str | None) -> Start | Watch:
         raise Farewell(Close.POLICY, f"no start came within {START_SECONDS:.0f} s", "bad_message") from None
     if isinstance(text, bytes):
         raise Farewell(Close.UNSUPPORTED, "audio came before start; send a start message first", "bad_message")
-    message = wire.parse(text, prompt)
+    message = wire.parse(text, plain)
     if not isinstance(message, Start | Watch):
         raise WireError(f"{type(message).__name__.lower()} came before start; send a start message first")
     return message

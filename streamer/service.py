@@ -15,9 +15,7 @@ from websockets.asyncio.server import Server as Listener
 
 from clients.arguments import WRONG_USAGE
 from clients.background import in_thread
-from model.tasks import Wish
 from streamer import logs
-from streamer.options import Options
 from streamer.server import Server
 from streamer.serving import Serving, parse
 
@@ -122,7 +120,7 @@ def _stop_signal() -> asyncio.Future[None]:
 def _load(serving: Serving) -> Engine:
     from streamer.loading import load_engine  # loads torch
 
-    return load_engine(serving.model, Options(wish=Wish(prompt=serving.limits.prompt)))
+    return load_engine(serving.model, serving.limits.options)
 
 
 def notify(state: str) -> None:

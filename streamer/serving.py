@@ -9,8 +9,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clients.arguments import Parser, add_compute, add_model_options, number
-from model.tasks import Wish
+from clients.arguments import (
+    Parser,
+    add_compute,
+    add_model_options,
+    add_stream_options,
+    add_wishes,
+    number,
+    stream_options,
+)
 from streamer.access import Access, is_loopback, read_tokens
 from streamer.options import Options
 from streamer.sessions import Limits
@@ -47,13 +54,12 @@ def parse(arguments: Sequence[str], complain: Callable[[str], None]) -> Serving:
     parser.complain = complain
     given = parser.parse_args(arguments)
     try:
-        Options(wish=Wish(prompt=given.prompt))  # refuses one that is too long
-        return _serving(given)
+        return _serving(given, stream_options(parser, given))
     except ValueError as error:
         parser.error(str(error))
 
 
-def _serving(given: Namespace) -> Serving:
+def _serving(given: Namespace, options: Options) -> Serving:
     return Serving(
         host=given.host,
         port=given.port,
@@ -63,7 +69,7 @@ def _serving(given: Namespace) -> Serving:
             resume_seconds=given.resume_seconds,
             idle_seconds=given.idle_seconds,
             session_seconds=given.max_session_seconds,
-            prompt=given.prompt,
+            options=options,
         ),
         tls=_tls(given.tls_cert, given.tls_key),
         drain_seconds=given.drain_seconds,
@@ -145,6 +151,7 @@ def _parser() -> Parser:
     model = parser.add_argument_group("model")
     add_model_options(model)
     add_compute(model)
-    model.add_argument("--prompt", metavar="TEXT", help="what the model is asked to do, where a client does not say")
+    add_stream_options(parser.add_argument_group("sessions whose client does not say"))
+    add_wishes(parser)
     parser.add_argument("--log-json", action="store_true", help="log lines are JSON")
     return parser

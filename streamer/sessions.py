@@ -36,7 +36,7 @@ class Limits:
     resume_seconds: float = 30.0  # without a connection, until a session is forgotten
     idle_seconds: float = 300.0  # without a message from the client
     session_seconds: float = 24 * 3600.0
-    prompt: str | None = None  # of sessions that bring none
+    options: Options = Options()  # noqa: RUF009 - of streams, where a client does not say; they are frozen
 
 
 @dataclass(slots=True)

@@ -24,6 +24,7 @@ MOST_ID_CHARACTERS = 256  # of a finalize; it is kept until it is answered
 MOST_CHANNEL_CHARACTERS = 64
 MOST_KEYWORDS = 500  # their characters are bounded by Options
 REASON_BYTES = 123  # what a close frame has room for
+PLAIN = Options()
 HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # legal in JSON, but no tokenizer and no socket takes it
 
 
@@ -57,7 +58,7 @@ class Start:
     sample_rate: int = 16_000
     encoding: str = "pcm_s16le"
     channels: int = 1
-    options: Options = Options()  # noqa: RUF009 - it is frozen
+    options: Options = PLAIN
     words: bool = True  # False: finals carry no list of words
     channel: str | None = None  # None: nobody reads along
     resume: str | None = None
@@ -94,8 +95,8 @@ class Stop:
 Message = Start | Watch | Finalize | Stop
 
 
-def parse(text: str, prompt: str | None = None) -> Message:
-    """The message that a client sent; `prompt` is the one that a start gets which does not say what to do.
+def parse(text: str, plain: Options = PLAIN) -> Message:
+    """The message that a client sent; `plain` has what a start does not say.
 
     Raises:
         WireError: names the field, its value and what is allowed.
@@ -110,7 +111,7 @@ def parse(text: str, prompt: str | None = None) -> Message:
         raise WireError(f"the message is {_shown(values)}; it must be an object with a type")
     match values.get("type"):
         case "start":
-            return _start(values, prompt)
+            return _start(values, plain)
         case "watch":
             return Watch(_field({"channel": None, **values}, "channel", _channel, ""))
         case "finalize":
@@ -121,8 +122,7 @@ def parse(text: str, prompt: str | None = None) -> Message:
             raise WireError(f"type is {_shown(other)}; it must be one of start, watch, finalize, stop")
 
 
-def _start(values: dict[str, Any], prompt: str | None) -> Start:
-    plain = Options()
+def _start(values: dict[str, Any], plain: Options) -> Start:
     resume, after = _field(values, "resume", _text, None), _field(values, "after", _count, 0)
     if after and resume is None:
         raise WireError(f"after is {after}; it goes with resume, the session that the events are of")
@@ -130,11 +130,11 @@ def _start(values: dict[str, Any], prompt: str | None) -> Start:
         options = replace(
             plain,
             latency=_field(values, "latency", _text, plain.latency),
-            step_ms=_field(values, "step_ms", _whole, plain.step_ms),
+            step_ms=_field(values, "step_ms", _whole, None if values.get("latency") else plain.step_ms),
             endpoint_ms=_field(values, "endpoint_ms", _whole, plain.endpoint_ms),
             max_segment_seconds=_field(values, "max_segment_seconds", _number, plain.max_segment_seconds),
             partials=_field(values, "partials", _flag, plain.partials),
-            wish=_wish(values, prompt),
+            wish=_wish(values, plain.wish),
         )
     except WireError:
         raise
@@ -154,7 +154,7 @@ def _start(values: dict[str, Any], prompt: str | None) -> Start:
     )
 
 
-def _wish(values: dict[str, Any], prompt: str | None) -> Wish:
+def _wish(values: dict[str, Any], plain: Wish) -> Wish:
     wish = Wish(
         task=_field(values, "task", _text, None),
         language=_field(values, "language", _text, None),
@@ -164,7 +164,9 @@ def _wish(values: dict[str, Any], prompt: str | None) -> Wish:
         speakers=_field(values, "speakers", _flag, False),
         prompt=_field(values, "prompt", _prompt, None),
     )
-    return wish if wish.chosen or wish.prompt is not None else replace(wish, prompt=prompt)
+    if wish.chosen or wish.prompt is not None:
+        return wish
+    return replace(plain, language=wish.language or plain.language, keywords=wish.keywords or plain.keywords)
 
 
 def ready(session: str, model: str, sample_rate: int, audio_seconds: float) -> str:

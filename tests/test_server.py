@@ -7,6 +7,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from model import Wish
+from streamer.options import Options
 from streamer.pages import Health
 from streamer.server import Server
 from streamer.sessions import Limits
@@ -106,7 +107,7 @@ async def test_what_a_client_asks_for_reaches_its_stream_and_no_other():
 
 
 async def test_the_service_s_prompt_holds_where_a_client_brings_none():
-    async with running(Server(limits=Limits(prompt="Translate."))) as here:
+    async with running(Server(limits=Limits(options=Options(wish=Wish(prompt="Translate."))))) as here:
         await whole(here.url, b"")
         await whole(here.url, b"", prompt="Write.")
         await whole(here.url, b"", task="transcribe")

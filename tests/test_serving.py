@@ -49,7 +49,12 @@ def test_limits_are_taken():
     serving = parse(given.split(), pytest.fail)
     limits = serving.limits
     assert (limits.most_sessions, limits.resume_seconds, limits.idle_seconds) == (3, 5, 6)
-    assert (limits.session_seconds, limits.prompt, serving.drain_seconds) == (7, "P", 8)
+    assert (limits.session_seconds, limits.options.wish.prompt, serving.drain_seconds) == (7, "P", 8)
+
+
+def test_what_sessions_are_unless_their_clients_say_is_taken():
+    options = parse(["--step", "600", "--latency", "low", "--keywords", "Ewa,Jan"], pytest.fail).limits.options
+    assert (options.update_ms, options.latency, options.wish.keywords) == (600, "low", ("Ewa", "Jan"))
 
 
 @pytest.mark.parametrize(
@@ -65,6 +70,8 @@ def test_limits_are_taken():
         (["--tls-cert", "/nowhere/cert.pem"], "--tls-cert /nowhere/cert.pem: no certificate"),
         (["--tls-key", "key.pem"], "--tls-key goes with --tls-cert"),
         (["--prompt", "x" * 2000], "prompt and keywords have 2000 characters"),
+        (["--step", "20000"], "step_ms is 20000"),
+        (["--task", "translate"], "translating needs a target language"),
         (["talk.wav"], "unrecognized arguments: talk.wav"),
     ],
 )

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 from model.tasks import Wish
 from streamer import wire
 from streamer.events import Final, Partial, Word, from_dict
-from streamer.options import WISHES
+from streamer.options import WISHES, Options
 from streamer.wire import Finalize, Start, Stop, WireError, parse
 
 
@@ -42,9 +43,22 @@ def test_what_the_model_is_to_write_is_one_wish():
     assert start(speakers=True).options.wish == Wish(speakers=True)
 
 
+def test_the_service_s_options_hold_where_a_client_does_not_say():
+    service = Options(latency="accurate", step_ms=900, endpoint_ms=700, wish=Wish(keywords=("Ewa",)))
+
+    def options(**fields):
+        return parse(json.dumps({"type": "start", **fields}), service).options
+
+    assert options() == service
+    assert options(endpoint_ms=800) == replace(service, endpoint_ms=800)
+    assert options(latency="low") == replace(service, latency="low", step_ms=None), "its step goes with its latency"
+    assert options(keywords=["Jan"]).wish == Wish(keywords=("Jan",))
+    assert options(prompt="Write.").wish == Wish(prompt="Write.")
+
+
 def test_the_service_s_prompt_holds_where_there_is_none():
     def prompt(**fields):
-        return parse(json.dumps({"type": "start", **fields}), prompt="Shout.").options.wish.prompt
+        return parse(json.dumps({"type": "start", **fields}), Options(wish=Wish(prompt="Shout."))).options.wish.prompt
 
     assert prompt() == "Shout."
     assert prompt(keywords=["Ewa"], language="de") == "Shout."

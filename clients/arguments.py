@@ -85,7 +85,7 @@ def add_model_options(group: Group) -> None:
     which = "nano (default, embedded), OWNER/NAME on the Hugging Face hub, or a directory"
     group.add_argument("--model", default="nano", metavar="NAME", help=which)
     group.add_argument(
-        "--dtype", default="auto", choices=DTYPES, help="of the weights (default: what the device likes)"
+        "--dtype", default="auto", choices=DTYPES, help="of the weights (default: bfloat16; float32 for nano)"
     )
     packed = "pack the weights into 8 or 4 bits (default: none)"
     group.add_argument("--quantize", default="none", choices=QUANTIZE, help=packed)

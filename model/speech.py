@@ -83,7 +83,7 @@ class GraniteSpeech(nn.Module):
 
         Args:
             model: `nano`, a path, or `owner/name`, `owner/name@revision` on the hub.
-            dtype: of the weights; by default float32 for `nano`, and what the device is fast at for others.
+            dtype: of the weights; by default float32 for `nano` and bfloat16, as they are published, for others.
             device: where to put them.
             quantize: weights of linear layers to pack: all of them into eight bits, or those of the language model
                 into four. The rest has `dtype`, by default bfloat16, which the kernels for packed weights work in.

@@ -1,4 +1,4 @@
-"""Plays a recording to a listener at the speed of speech, as a microphone would."""
+"""How audio comes to a listener: a recording at the speed of speech, a pipe as fast as it brings it."""
 
 from __future__ import annotations
 
@@ -34,3 +34,16 @@ def at_the_speed_of_speech(
             due.append(more)
             given_samples += len(more)
         yield np.concatenate(due)
+
+
+def as_it_comes(chunks: Iterator[Samples], more_has_come: Callable[[], bool], most_samples: int) -> Iterator[Samples]:
+    """Hands out each chunk with those that came while the listener was busy, up to `most_samples` together.
+
+    So a listener that is slow gets longer pieces of what somebody is just speaking, and does not lag more and more.
+    """
+    for chunk in chunks:
+        come, count = [chunk], len(chunk)
+        while count < most_samples and more_has_come() and (more := next(chunks, None)) is not None:
+            come.append(more)
+            count += len(more)
+        yield np.concatenate(come)

@@ -7,6 +7,7 @@ the length of the recording.
 from __future__ import annotations
 
 import io
+import select
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,11 +36,11 @@ UNINDEXED = {"aac", "ac3", "eac3", "dts"}  # bare streams without a header: FFmp
 class Recording:
     """An open recording: its name, its duration if known, and its samples, which can be read once."""
 
-    def __init__(self, name: str, container: Any, stream: Any, is_pipe: bool) -> None:
+    def __init__(self, name: str, container: Any, stream: Any, file: _File) -> None:
         self.name = name
-        self.is_pipe = is_pipe  # perhaps somebody is just speaking into it
+        self.is_pipe = not file.seekable()  # perhaps somebody is just speaking into it
         self.warning: str | None = None  # known once all chunks are read: what of the recording could not be
-        self._container, self._stream = container, stream
+        self._container, self._stream, self._file = container, stream, file
         self._promised_seconds = None
         if stream.duration and container.format.name not in UNINDEXED:
             self._promised_seconds = float(stream.duration * stream.time_base)
@@ -48,6 +49,11 @@ class Recording:
             self.duration_seconds = container.duration / av.time_base
         self._read_seconds = 0.0
         self._damaged = False
+
+    @property
+    def more_has_come(self) -> bool:
+        """Whether a pipe has brought more already than was read from it, or its end."""
+        return bool(select.select([self._file], [], [], 0)[0])
 
     def chunks(self, chunk_samples: int) -> Iterator[Samples]:
         """All samples, in chunks of this size and a last one that may be shorter. No samples, no chunk.
@@ -146,7 +152,7 @@ def open_recording(path: str) -> Iterator[Recording]:
             stream = container.streams.audio[0]
             if stream.codec_context is None:
                 raise AudioError(f"{name}: its codec is unknown; convert it to FLAC or WAV first")
-            yield Recording(name, container, stream, is_pipe=not file.seekable())
+            yield Recording(name, container, stream, file)
 
 
 def mix(frame: Any) -> Samples:

@@ -48,7 +48,7 @@ class Stream:
         self.options = options
         self.voice = VoiceState()
         self.done = False
-        self.failure: Exception | None = None  # what broke it
+        self.failure: Exception | None = None  # what broke it; its last event says so, too
         self._model, self._open_dictation, self._run = model, open_dictation, run
         self._endpointer = Endpointer(options.endpoint_ms, options.max_segment_seconds)
         self._audio = SampleBuffer()
@@ -81,9 +81,10 @@ class Stream:
 
     def _work(self) -> list[Event]:
         self._run()
-        if self.failure is not None:
+        events = self.events()
+        if self.failure is not None and not events:  # what it said before it broke is not lost
             raise self.failure
-        return self.events()
+        return events
 
     def push(self, samples: np.ndarray | Tensor) -> None:
         """Takes the next samples and leaves the work to whoever runs the engine.

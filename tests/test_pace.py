@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from streamer.pace import at_the_speed_of_speech
+from streamer.pace import as_it_comes, at_the_speed_of_speech
 
 
 class Clock:
@@ -47,3 +48,18 @@ def test_a_slow_listener_gets_longer_pieces_and_does_not_fall_behind() -> None:
 def test_speed_divides_the_time() -> None:
     _, times = play(16_000, work_seconds=0.0, speed=4.0)
     assert times[-1] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("waiting", "lengths"),
+    [
+        ([False] * 9, [10, 10, 10, 5]),  # a quick listener
+        ([True, True, False, True, True], [30, 5]),  # a slow one; the end of a pipe counts as come
+        ([True] * 9, [30, 5]),  # never more at once than this
+    ],
+)
+def test_a_pipe_is_heard_in_as_long_pieces_as_the_listener_needs(waiting: list[bool], lengths: list[int]) -> None:
+    chunks = np.split(np.arange(35, dtype=np.float32), [10, 20, 30])
+    pieces = list(as_it_comes(iter(chunks), lambda: waiting.pop(0), most_samples=30))
+    assert list(map(len, pieces)) == lengths
+    np.testing.assert_array_equal(np.concatenate(pieces), np.arange(35))

@@ -227,7 +227,8 @@ class Captions:
         """Sends and takes until the stream ends or the connection is lost."""
         helpers = [asyncio.create_task(self._write(socket)), asyncio.create_task(socket.abort_when_silent())]
         try:
-            while not (self._done and self._stopped):
+            # a daemon that ends by itself, to restart for example, also says `done`: it has not taken all that was said
+            while not (self._done and self._stopped and self._replay.all_taken):
                 self._take(json.loads(await socket.recv()))
         except ConnectionClosed:
             if error := of_close(socket.close_code, socket.close_reason or ""):

@@ -52,6 +52,11 @@ class Replay:
         """Audio that is kept because the server may still lose it."""
         return (self._end_bytes - self._taken_bytes) / self._frame_bytes / self._sample_rate
 
+    @property
+    def all_taken(self) -> bool:
+        """Whether the server has every whole frame for good; one that was only begun is no sound."""
+        return self._end_bytes - self._taken_bytes < self._frame_bytes
+
     def put_audio(self, data: bytes) -> None:
         """The next bytes of the stream; they may end within a frame."""
         for start in range(0, len(data), MESSAGE_BYTES):

@@ -49,7 +49,8 @@ async def test_the_daemon_is_asked_for_what_was_wanted_and_events_are_typed() ->
         assert await actor.request() == {"type": "finalize", "id": "x"}
         assert await actor.request() == {"type": "stop"}
         later = {"type": "a later version's", "seq": 3}
-        await actor.say(partial(1), final(2), later, {"type": "finalized", "id": "x", "seq": 4}, done(5))
+        answer = {"type": "finalized", "id": "x", "seq": 4}
+        await actor.say(partial(1), final(2), later, answer, ack(1 / 8000), done(5))
 
     options = {"token": "secret", "sample_rate": 8000, "encoding": "mulaw", "channels": 2, "keywords": ["Granite"]}
     async with playing(act) as url, connect(url, **options) as captions:
@@ -74,7 +75,7 @@ async def test_a_lost_connection_goes_on_where_the_daemon_is() -> None:
         assert await actor.hear(56_000) == sound[40_000:]
         assert (await actor.request())["id"] == "x"
         assert (await actor.request())["type"] == "stop"
-        await actor.say(partial(1, "draft"), final(2), {"type": "finalized", "id": "x", "seq": 3}, done(4))
+        await actor.say(partial(1, "draft"), final(2), {"type": "finalized", "id": "x", "seq": 3}, ack(3.0), done(4))
 
     sound = np.random.default_rng(0).bytes(3 * len(SECOND))
     async with playing(first, second) as url, connect(url) as captions:
@@ -82,6 +83,22 @@ async def test_a_lost_connection_goes_on_where_the_daemon_is() -> None:
         await captions.finalize("x")
         await captions.stop()
         assert [type(event) for event in [event async for event in captions]] == [Partial, Final, Finalized, Done]
+
+
+async def test_a_daemon_that_ended_before_it_had_heard_everything_is_no_success() -> None:
+    async def restarting(actor: Actor) -> None:
+        await actor.greet()
+        await actor.hear(3 * len(SECOND))
+        assert (await actor.request())["type"] == "stop"
+        await actor.say(ack(1.0), final(1), done(2))
+        await actor.socket.close(1012)
+
+    async with playing(restarting) as url, connect(url) as captions:
+        await captions.send(bytes(3 * len(SECOND)))
+        await captions.stop()
+        assert [type(await anext(captions)) for _ in range(2)] == [Final, Done]
+        with pytest.raises(RefusedError, match="is being restarted"):
+            await anext(captions)
 
 
 async def test_a_connection_that_went_dead_without_a_word_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,6 +104,7 @@ def _shown(given: Namespace) -> str:
 
 def _obey_signals(captioning: Captioning) -> None:
     loop = asyncio.get_running_loop()
-    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the last words are worth waiting for
+    for name in (signal.SIGINT, signal.SIGTERM):  # the last words are worth waiting for
         loop.add_signal_handler(name, captioning.stop)
+    loop.add_signal_handler(signal.SIGHUP, captioning.hang_up)
     loop.add_signal_handler(signal.SIGTSTP, captioning.suspend)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import errno
 from collections.abc import Callable
 from typing import TextIO
 
 from clients.formats import clock, mark_text, writer
 from clients.livefile import LiveFile
 from clients.status import Status, line
-from clients.terminal import EventView, PipeView, TerminalView, View
+from clients.terminal import EventView, PipeView, TerminalView, View, can_draw
 from streamer.events import Event, Final
 
 
@@ -42,37 +42,37 @@ class Display:
         self._complain, self._status, self._file = complain, status, file
         self._screen: TerminalView | None = None  # shows the status line
         self._captions: View
+        self._in_window, self._closed = out.isatty(), False  # captions are on a terminal; it is gone
         show_status = lambda width: line(status, width)  # noqa: E731
         if events:
             self._captions = EventView(out)
-        elif form == "text" and _is_terminal(out):
+        elif form == "text" and can_draw(out):
             self._captions = self._screen = TerminalView(out, status=show_status)
         else:
             self._captions = PipeView(out, writer(form, model))
         # Events come so often that a status line between them would only flicker.
-        if self._screen is None and _is_terminal(err) and not (events and _is_terminal(out)):
+        if self._screen is None and can_draw(err) and not (events and can_draw(out)):
             self._screen = TerminalView(err, status=show_status)
 
     def __enter__(self) -> Display:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._captions.close()
-        if self._screen:
-            self._screen.close()
+        self._tell(self._captions.close)
+        self.hide()
 
     def show(self, event: Event) -> None:
         """Shows it everywhere; the file first, as a terminal may have been closed."""
         if self._file:
             self._file.show(event)
         if self._screen and self._screen is not self._captions and isinstance(event, Final):
-            self._screen.hide()  # perhaps both are one terminal, as behind `| tee`
-        self._captions.show(event)
+            self._draw(self._screen.hide)  # perhaps both are one terminal, as behind `| tee`
+        self._tell(self._captions.show, event)
 
     def say(self, notice: str) -> None:
         """Tells what happened, and when."""
         if self._screen:
-            self._screen.say(f"[{clock(self._status.seconds)} {notice}]")
+            self._draw(self._screen.say, f"[{clock(self._status.seconds)} {notice}]")
         else:
             self._complain(notice)
 
@@ -82,18 +82,32 @@ class Display:
         if self._file:
             self._file.mark(number, seconds)
         if self._screen:
-            self._screen.say(f"[{mark_text(number, seconds)}]")
+            self._draw(self._screen.say, f"[{mark_text(number, seconds)}]")
 
     def refresh(self) -> None:
         """Redraws the status line."""
         if self._screen:
-            self._screen.refresh()
+            self._draw(self._screen.refresh)
 
     def hide(self) -> None:
         """Leaves the terminal to another program for a while."""
         if self._screen:
-            self._screen.close()
+            self._draw(self._screen.close)
 
+    def _tell(self, tell: Callable[..., None], *given: object) -> None:
+        """Has captions told, wherever they go."""
+        if self._in_window:
+            self._draw(tell, *given)
+        else:
+            tell(*given)
 
-def _is_terminal(stream: TextIO) -> bool:
-    return stream.isatty() and os.environ.get("TERM") != "dumb"
+    def _draw(self, draw: Callable[..., None], *given: object) -> None:
+        """Draws on a terminal for as long as its window is there; what is kept elsewhere goes on without it."""
+        if self._closed:
+            return
+        try:
+            draw(*given)
+        except OSError as error:
+            if error.errno != errno.EIO or (self._in_window and not self._file):
+                raise
+            self._closed = True

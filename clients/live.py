@@ -103,6 +103,10 @@ class Captioning:
         if self._stopping and not self._over.done():
             self.abandoned = True
             self._over.set_result(None)
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """The window was closed, and perhaps both it and the shell say so: ends it when the last words are written."""
         self._stopping = True
 
     def suspend(self) -> None:
@@ -153,6 +157,7 @@ class Captioning:
             while not (self._stopping or self._over.done()):
                 self._hear(await self._microphone.next())
             self._hear(await self._microphone.stop())
+            self._make_up()
             feed.end()
             while not self._over.done():
                 self._refresh("writing down the last words")
@@ -174,17 +179,23 @@ class Captioning:
             self._refresh(self._notice())
 
     def _push(self, samples: Samples) -> None:
-        """Hands on what the feed can still take. What it cannot is replaced by silence, and said."""
+        """Hands on what the feed can still take; what it cannot is skipped."""
         waiting_seconds = self._feed.waiting_seconds
         if waiting_seconds > (ROOM_SECONDS if self._skipped_samples else MOST_BEHIND_SECONDS):
+            if len(samples) and not self._skipped_samples:
+                self._screen.say(f"from now on nothing is written down: {self._excuse}")
             self._skipped_samples += len(samples)
             return
+        self._make_up()
+        self._feed.push(samples)
+
+    def _make_up(self) -> None:
+        """Puts silence where sound was skipped, so that times stay true, and says how much."""
         if self._skipped_samples:
             seconds = self._skipped_samples / SAMPLE_RATE
             self._screen.say(f"{seconds:.0f} s are not written down: {self._excuse}")
             self._feed.push(np.zeros(self._skipped_samples, np.float32))
             self._skipped_samples = 0
-        self._feed.push(samples)
 
     def _notice(self) -> str:
         microphone = self._microphone

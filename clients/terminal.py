@@ -153,6 +153,11 @@ class TerminalView:
         return still_open[-max(rows - len(status), 1) :] + status
 
 
+def can_draw(stream: TextIO) -> bool:
+    """Whether it is a terminal that knows more than to write one line below the other."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
 def wrap(committed: str, draft: str, width: int) -> list[str]:
     """`committed + draft` as lines of whole words at most `width` cells wide, the draft dimmed. No text, no line."""
     # one for one, so that the border stays; an escape sequence in a text from elsewhere must not reach the terminal

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 from typing import TextIO
 
 from clients.formats import writer
-from clients.terminal import EventView, PipeView, TerminalView, View
+from clients.terminal import EventView, PipeView, TerminalView, View, can_draw
 from streamer.events import Event
 
 
@@ -22,10 +21,9 @@ class Audience:
         if output:
             self._views.append(PipeView(self._file, writer(form, model)))
         shown = "text" if output else form
-        terminal = out.isatty() and os.environ.get("TERM") != "dumb"
         if events:
             self._views.append(EventView(out))
-        elif live and shown == "text" and terminal:
+        elif live and shown == "text" and can_draw(out):
             self._views.append(TerminalView(out))
         elif live or not output:
             self._views.append(PipeView(out, writer(shown, model)))

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -78,8 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def complain(message: str) -> None:
     """One line on standard error."""
-    sys.stderr.write(f"granite-stream: {message}\n")
-    sys.stderr.flush()
+    with suppress(OSError):  # the window was closed, the disk is full: nobody can be told
+        sys.stderr.write(f"granite-stream: {message}\n")
+        sys.stderr.flush()
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

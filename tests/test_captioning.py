@@ -37,13 +37,14 @@ class Feed:
 
     def __init__(self, answer: Event | None = None) -> None:
         self.waiting_seconds, self.pushed, self.answer = 0.0, [], answer or Done(1.0)
-        self.dropped = False
+        self.ended = self.dropped = False
         self.captioning: Captioning
 
     def push(self, samples: np.ndarray) -> None:
         self.pushed.append(samples)
 
     def end(self) -> None:
+        self.ended = True
         if self.answer:
             self.captioning.take([self.answer])
 
@@ -109,6 +110,36 @@ async def test_a_second_stop_does_not_wait() -> None:
     assert feed.dropped
 
 
+async def test_a_window_that_is_closed_twice_still_waits_for_the_last_words() -> None:
+    display, feed = Display(), Feed()
+    feed.answer = None
+    captioning = prepared(display, feed)
+    run = asyncio.create_task(captioning.run(feed))
+    await until(lambda: len(feed.pushed) == 1)
+    captioning.hang_up()
+    captioning.hang_up()
+    await until(lambda: feed.ended)
+    captioning.take([Done(1.0)])
+    await run
+    assert display.shown == [Done(1.0)]
+    assert not captioning.abandoned
+
+
+async def test_what_is_skipped_until_the_end_is_said_and_counts() -> None:
+    display, feed = Display(), Feed()
+    captioning = prepared(display, feed)
+    run = asyncio.create_task(captioning.run(feed))
+    await until(lambda: len(feed.pushed) == 2)
+    feed.waiting_seconds = 31.0
+    await until(lambda: captioning._skipped_samples == 3 * SECOND)
+    captioning.stop()
+    await run
+    assert "s are not written down" in display.said[-1]
+    heard_seconds = captioning._heard_samples / SECOND
+    assert len(feed.samples) == heard_seconds * SECOND
+    assert not feed.samples[2 * SECOND :].any()
+
+
 async def test_a_machine_that_is_too_slow_leaves_sound_out_and_says_so() -> None:
     display, feed = Display(), Feed()
     captioning = prepared(display, feed)
@@ -116,7 +147,8 @@ async def test_a_machine_that_is_too_slow_leaves_sound_out_and_says_so() -> None
         feed.waiting_seconds = waiting_seconds
         captioning._feed = feed
         captioning._push(tone(1.0))
-    assert display.said == ["3 s are not written down: this machine is too slow for this model"]
+    too_slow = "this machine is too slow for this model"
+    assert display.said == [f"from now on nothing is written down: {too_slow}", f"3 s are not written down: {too_slow}"]
     assert len(feed.samples) == 5 * SECOND, "silence stands for them, so that times stay true"
     assert not feed.samples[SECOND : 4 * SECOND].any()
     assert feed.samples[4 * SECOND :].any()
@@ -146,7 +178,9 @@ async def test_a_network_that_gives_up_ends_it() -> None:
 async def test_keys_mute_and_mark() -> None:
     display, feed = Display(), Feed()
     captioning = prepared(display, feed)
-    for key in "mKkxm":
+    captioning.press("m")
+    assert captioning._microphone.muted
+    for key in "Kkxm":
         captioning.press(key)
     assert display.marks == [1, 2]
     assert not captioning._microphone.muted

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import io
+import os
+from pathlib import Path
 
 import pytest
 
 from clients.display import Display
+from clients.formats import writer
+from clients.livefile import LiveFile
 from clients.status import Status
 from streamer.events import Done, Event, Final, Partial
 from tests.test_terminal import Screen
@@ -95,3 +99,19 @@ def test_a_status_line_makes_room_for_finals_on_the_same_terminal() -> None:
         screen.update()
         assert screen.lines[:2] == ["the quick brown fox"] * 2
         assert screen.lines[2].startswith("▯▯▯▯▯▯▯▯▯▯   1:05   Desk")
+
+
+@pytest.mark.parametrize("options", [{}, {"events": True}, {"form": "srt"}])
+def test_when_its_window_is_closed_the_file_still_gets_the_last_words(tmp_path: Path, options: dict) -> None:
+    ours, theirs = os.openpty()
+    terminal = io.TextIOWrapper(io.FileIO(theirs, "w"), write_through=True)
+    file = LiveFile(tmp_path / "it.txt", writer("text", "nano"))
+    with Display(terminal, terminal, lambda _: None, Status("Desk"), file=file, **options) as display:
+        display.show(SAID[0])
+        os.close(ours)
+        display.refresh()
+        display.say("Desk is gone")
+        for event in SAID:
+            display.show(event)
+    terminal.close()
+    assert (tmp_path / "it.txt").read_text() == "the quick brown fox\n"

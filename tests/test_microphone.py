@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import signal
@@ -185,6 +186,30 @@ def test_in_a_real_terminal_captions_grow_above_the_status_line(room: Room, pane
     assert "muted" not in screen
     assert "[mark 1 at 0:" in screen
     assert pane("display-message", "-p", "#{cursor_flag}").strip() == "1"
+
+
+def test_closing_the_window_loses_no_word(room: Room, tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    line = [*COMMAND, "--mic", "--device", "room.monitor", "--format", "json", "--output", str(tmp_path)]
+    line += ["--save", str(tmp_path / "it.wav")]
+    with subprocess.Popen(line, stdin=theirs, stdout=theirs, stderr=theirs, env=room.environment, cwd=ROOT) as process:
+        os.close(theirs)
+        seen = b""
+        try:
+            wait_until(room.is_heard, "the command listens")
+            with room.playing(TALK):
+                while b"\n" not in seen:  # captions above the status line
+                    seen = os.read(ours, 1024)
+            os.close(ours)
+            for _ in range(2):  # one by the terminal, one by its shell
+                process.send_signal(signal.SIGHUP)
+            process.wait(60)
+        finally:
+            process.kill()
+    transcript = json.loads((tmp_path / "it.json").read_text())
+    saved_seconds = ((tmp_path / "it.wav").stat().st_size - 44) / 32_000
+    assert transcript["text"]
+    assert transcript["audio_seconds"] == pytest.approx(saved_seconds, abs=0.001), "it was waited for the last words"
 
 
 def command(room: Room, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -22,12 +22,13 @@ def read_token(path: Path | None) -> str | None:
     """The first token of a file as a daemon has it.
 
     Raises:
-        CaptionsError: there is none in it.
-        OSError: it cannot be read.
+        CaptionsError: there is none in it, or it cannot be read.
     """
     if path is None:
         return None
     try:
         return tokens_in(path)[0]
+    except OSError as error:
+        raise CaptionsError(f"{path}: {error.strerror}; check the path") from None
     except ValueError as error:
         raise CaptionsError(f"{error}; copy the one of the daemon's --token-file") from None

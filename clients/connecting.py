@@ -6,9 +6,11 @@ import argparse
 import asyncio
 import signal
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
+
+import numpy as np
 
 from clients.arguments import (
     WRONG_USAGE,
@@ -42,6 +44,7 @@ def main(arguments: Sequence[str], complain: Callable[[str], None]) -> int:
     Raises:
         SystemExit: help was asked for (0), or it makes no sense (2).
         KeyboardInterrupt: the user asked for it; what was heard until then is written down.
+        OSError: captions cannot be written; a broken pipe has a reader that wants no more.
     """
     given = parse(arguments, complain)
     try:
@@ -56,9 +59,6 @@ def main(arguments: Sequence[str], complain: Callable[[str], None]) -> int:
     except CaptionsError as error:
         complain(str(error))
         return WRONG_USAGE if isinstance(error, BadRequestError) else FAILED
-    except OSError as error:
-        complain(f"{error.filename}: {error.strerror}; check the path")
-    return FAILED
 
 
 class Visit:
@@ -91,29 +91,36 @@ class Visit:
 
     async def _transcribe(self, path: str, output: Path | None) -> None:
         given = self._given
-        async with connect(given.url, token=self._token, encoding=ENCODING, **given.choices) as captions:
-            with Audience(sys.stdout, given.format, captions.model, output, given.events, live=True) as audience:
-                self._speaking = asyncio.create_task(self._speak(captions, path))
-                try:
-                    async for event in captions:
-                        audience.show(event)
-                    await self._speaking  # its recording may have been none
-                finally:
-                    self._speaking.cancel()
-                    await asyncio.wait([self._speaking])
-            audience.write()
+        async with aclosing(in_background(lambda: self._pieces(path))) as pieces:
+            await anext(pieces)  # it can be opened; otherwise the daemon need not know
+            async with connect(given.url, token=self._token, encoding=ENCODING, **given.choices) as captions:
+                await self._caption(captions, pieces, output)
 
-    async def _speak(self, captions: Captions, path: str) -> None:
+    async def _caption(self, captions: Captions, pieces: AsyncIterator[Samples], output: Path | None) -> None:
+        given = self._given
+        with Audience(sys.stdout, given.format, captions.model, output, given.events, live=True) as audience:
+            self._speaking = asyncio.create_task(self._speak(captions, pieces))
+            try:
+                async for event in captions:
+                    audience.show(event)
+                await self._speaking  # its recording may have broken off
+            finally:
+                self._speaking.cancel()
+                await asyncio.wait([self._speaking])
+        audience.write()
+
+    async def _speak(self, captions: Captions, pieces: AsyncIterator[Samples]) -> None:
         try:
-            async with aclosing(in_background(lambda: self._pieces(path))) as pieces:
-                async for piece in pieces:
-                    await captions.send(piece)
+            async for piece in pieces:
+                await captions.send(piece)
         finally:  # also after an interruption: what was heard until then becomes final
             with suppress(CaptionsError):  # whoever reads the captions learns it as well
                 await captions.stop()
 
     def _pieces(self, path: str) -> Generator[Samples, None, None]:
+        """The samples of the recording, after none at all once it is open."""
         with open_recording(path) as recording:
+            yield np.empty(0, np.float32)
             chunks = recording.chunks(TURN_SAMPLES)
             speed = self._given.speed
             if speed is None:  # a pipe has its own clock

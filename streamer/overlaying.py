@@ -27,8 +27,6 @@ def main(arguments: Sequence[str], complain: Callable[[str], None]) -> int:
             return _run(given, complain)
         except (DesktopError, MicrophoneError, CaptionsError) as error:
             complain(str(error))
-        except OSError as error:
-            complain(f"{error.filename}: {error.strerror}; check the path")
     return FAILED
 
 

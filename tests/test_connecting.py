@@ -61,14 +61,16 @@ def connect(capsys: pytest.CaptureFixture[str]) -> Connect:
     return connect
 
 
-async def start(*arguments: object, stdin: int = asyncio.subprocess.DEVNULL) -> asyncio.subprocess.Process:
+async def start(
+    *arguments: object, stdin: int = asyncio.subprocess.DEVNULL, stdout: int = asyncio.subprocess.PIPE
+) -> asyncio.subprocess.Process:
     """Starts the command as a process of its own."""
     pipe = asyncio.subprocess.PIPE
     given = [sys.executable, "-c", COMMAND, "connect", *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     root = AUDIO.parent.parent
     return await asyncio.create_subprocess_exec(
-        *given, stdin=stdin, stdout=pipe, stderr=pipe, env=environment, cwd=root
+        *given, stdin=stdin, stdout=stdout, stderr=pipe, env=environment, cwd=root
     )
 
 
@@ -149,6 +151,32 @@ async def test_one_bad_file_does_not_stop_the_others(there: Service, connect: Co
     assert result.code == 1
     assert result.err == f"{tmp_path}/missing.wav: no such file; check the path"
     assert result.out.count("\n") == 1
+    await there.all_gone()
+
+
+async def test_what_is_no_recording_never_reaches_the_daemon(connect: Connect, tmp_path: Path) -> None:
+    result = await connect("127.0.0.1:9", tmp_path / "missing.wav", "--format", "json")
+    assert (result.code, result.out) == (1, "")
+    assert result.err == f"{tmp_path}/missing.wav: no such file; check the path"
+
+
+async def test_a_reader_that_leaves_ends_it_quietly(there: Service) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    with os.fdopen(theirs, "w") as nobody:
+        process = await start(there.url, CLOCKS, "--speed", 0, stdout=nobody.fileno())
+        async with asyncio.timeout(60):
+            _, err = await process.communicate()
+    assert (process.returncode, err) == (0, b"")
+    await there.all_gone()
+
+
+async def test_a_full_disk_is_one_line(there: Service) -> None:
+    with os.fdopen(os.open("/dev/full", os.O_WRONLY), "w") as full:
+        process = await start(there.url, CLOCKS, "--speed", 0, stdout=full.fileno())
+        async with asyncio.timeout(60):
+            _, err = await process.communicate()
+    assert (process.returncode, err) == (1, b"granite-stream: No space left on device\n")
     await there.all_gone()
 
 

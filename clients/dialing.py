@@ -11,9 +11,20 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as dial
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus, InvalidURI
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidMessage,
+    InvalidProxy,
+    InvalidStatus,
+    InvalidURI,
+    ProxyError,
+)
+from websockets.proxy import get_proxy
+from websockets.uri import parse_uri
 
 from clients.errors import AddressError, CaptionsError, UnreachableError, of_close, of_event, of_status
+from streamer.access import is_loopback
 from streamer.heard import Heard
 
 DIAL_SECONDS = 10.0
@@ -74,7 +85,11 @@ class Door:
             raise AddressError(f"{self.url}: a server, but not one of captions; check host, port and path") from None
 
     async def _dial(self) -> Line:
+        proxy = None
         try:
+            uri = parse_uri(self.url)
+            # the environment speaks of the world outside: its proxy knows nothing of this machine
+            proxy = None if is_loopback(uri.host) else get_proxy(uri)
             # Not compressed: sound does not shrink that way, and the daemon would pay for it.
             line = await dial(
                 self.url,
@@ -85,37 +100,44 @@ class Door:
                 ping_interval=PING_SECONDS,
                 ping_timeout=None,  # see Line
                 create_connection=Line,
+                proxy=proxy,
                 **self._tls,
             )
             assert isinstance(line, Line), "that is what was asked for"
             return line
-        except (OSError, InvalidHandshake, InvalidURI) as error:
-            raise self._explain(error) from None
+        except (OSError, InvalidHandshake, InvalidURI, InvalidProxy, ImportError) as error:
+            raise self._explain(error, proxy) from None
 
-    def _explain(self, error: Exception) -> CaptionsError:
+    def _explain(self, error: Exception, proxy: str | None) -> CaptionsError:
         """What went wrong before anything was said. Only what may be well again in a moment is unreachable."""
-        url = self.url
+        without_password = (proxy or "").rpartition("@")[2]
+        where = f"{self.url}, through the proxy {without_password}" if proxy else self.url
         match error:
+            case InvalidProxy() | ImportError():  # the latter: for SOCKS there is another library
+                return AddressError(f"{where}: {error.msg}; correct https_proxy or http_proxy, or set no_proxy")
+            case ProxyError():
+                return UnreachableError(f"{where}: {error}; try again later, or set no_proxy")
             case InvalidStatus():
-                return of_status(url, error.response.status_code)
+                return of_status(where, error.response.status_code)
             case InvalidMessage(__cause__=EOFError()) | ConnectionResetError():
                 return self._hung_up()
             case InvalidURI():
-                return AddressError(f"{url}: is no address of a server; write ws://HOST:PORT")
+                return AddressError(f"{where}: is no address of a server; write ws://HOST:PORT")
             case InvalidHandshake():
-                return AddressError(f"{url}: answers, but not as a server of captions; check host and port")
+                return AddressError(f"{where}: answers, but not as a server of captions; check host and port")
             case ssl.SSLCertVerificationError():
                 cure = "set SSL_CERT_FILE to the certificate that signed it"
-                return AddressError(f"{url}: its certificate is not trusted ({error.verify_message}); {cure}")
+                return AddressError(f"{where}: its certificate is not trusted ({error.verify_message}); {cure}")
             case ssl.SSLError():
-                return AddressError(f"{url}: does not speak TLS; try ws:// instead of wss://")
+                return AddressError(f"{where}: does not speak TLS; try ws:// instead of wss://")
             case TimeoutError():
-                return UnreachableError(f"{url}: no answer within {DIAL_SECONDS:g} s; check host and port")
+                return UnreachableError(f"{where}: no answer within {DIAL_SECONDS:g} s; check host and port")
             case socket.gaierror():  # also where the network is gone for a moment
-                return UnreachableError(f"{url}: no such host; check its name, or your network")
+                return UnreachableError(f"{where}: no such host; check its name, or your network")
         # asyncio's own text repeats the address; where it has tried several addresses, there is no number
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-        return UnreachableError(f"{url}: nobody listens ({reason}); start it there: granite-stream serve")
+        cure = "check the proxy, or set no_proxy" if proxy else "start it there: granite-stream serve"
+        return UnreachableError(f"{where}: nobody listens ({reason}); {cure}")
 
     def _hung_up(self) -> UnreachableError:
         other = "ws://" if self.url.startswith("wss:") else "wss://"

@@ -304,6 +304,50 @@ async def test_nobody_there_says_how_to_start_it() -> None:
         await first_event("127.0.0.1:9")
 
 
+async def test_a_daemon_of_this_machine_is_not_sought_behind_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def act(actor: Actor) -> None:
+        await actor.greet()
+        await actor.say(final(1))
+
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    async with playing(act) as url:
+        assert isinstance(await first_event(url), Final)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "kind", "message"),
+    [
+        ("http://me:secret@127.0.0.1:9", UnreachableError, r"the proxy 127\.0\.0\.1:9: nobody listens .*no_proxy"),
+        ("127.0.0.1:9", AddressError, r"the proxy 127\.0\.0\.1:9: .*; correct https_proxy or http_proxy"),
+        (
+            "socks5://127.0.0.1:9",
+            AddressError,
+            r"the proxy socks5://127\.0\.0\.1:9: .*python-socks; correct https_proxy",
+        ),
+        ("http://{server}", UnreachableError, "proxy rejected connection: HTTP 4"),
+    ],
+)
+async def test_a_proxy_that_is_of_no_use_is_named(
+    monkeypatch: pytest.MonkeyPatch, proxy: str, kind: type[CaptionsError], message: str
+) -> None:
+    async with await asyncio.start_server(no_proxy, "127.0.0.1", 0) as server:
+        address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        monkeypatch.setenv("https_proxy", proxy.format(server=address))
+        monkeypatch.delenv("no_proxy", raising=False)
+        with pytest.raises(kind, match=message) as caught:
+            await first_event("wss://captions.example")
+    assert "secret" not in str(caught.value)
+
+
+async def no_proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n")
+    writer.close()
+    await writer.wait_closed()
+
+
 async def test_leaving_says_goodbye_and_leaves_no_task() -> None:
     code = 0
 

@@ -115,10 +115,15 @@ def from_dict(values: dict[str, Any]) -> Event:
     kind = _KINDS.get(values.get("type", ""))
     if kind is None:
         raise ValueError(f"unknown event type {values.get('type')!r}; known: {', '.join(_KINDS)}")
-    given = {field.name: values[field.name] for field in fields(kind) if field.name in values}
     try:
+        given = _of(kind, values)
         if "words" in given:
-            given["words"] = tuple(Word(**word) for word in given["words"])
+            given["words"] = tuple(Word(**_of(Word, word)) for word in given["words"])
         return kind(**given)
     except TypeError as error:
         raise ValueError(f"not a whole {kind.type} event: {error}") from None
+
+
+def _of(kind: type[Event | Word], values: dict[str, Any]) -> dict[str, Any]:
+    """Those of the values that this kind knows."""
+    return {field.name: values[field.name] for field in fields(kind) if field.name in values}

@@ -32,6 +32,9 @@ def test_a_word_names_a_speaker_only_if_there_is_one():
 
 def test_what_a_later_version_adds_is_left_alone():
     assert from_dict({"type": "done", "audio_seconds": 1.0, "seq": 7}) == Done(1.0)
+    final = Final(0, 0.42, 3.3, "the", (Word("the", 0.5, 0.6, 0.98),))
+    word = {**final.words[0].to_dict(), "language": "en"}
+    assert from_dict({**final.to_dict(), "words": [word]}) == final
 
 
 @pytest.mark.parametrize(

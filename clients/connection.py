@@ -22,7 +22,16 @@ from websockets.exceptions import ConnectionClosed
 
 from clients.address import whole
 from clients.dialing import Door, Line
-from clients.errors import CaptionsError, ExpiredError, RefusedError, UnreachableError, of_close, of_event
+from clients.errors import (
+    NONSENSE,
+    CaptionsError,
+    ExpiredError,
+    RefusedError,
+    UnreachableError,
+    of_close,
+    of_event,
+    of_nonsense,
+)
 from clients.outgoing import WIDTHS, to_bytes
 from clients.patience import Patience
 from clients.replay import Replay
@@ -208,7 +217,11 @@ class Captions:
         socket, ready = await self._door.enter({**self._start, **resume})
         self.session, self.model = ready["session"], ready["model"]
         kept = self._replay.waiting_seconds
-        self._replay.rewind(ready["audio_seconds"])
+        try:
+            self._replay.rewind(ready["audio_seconds"])
+        except NONSENSE as error:
+            await socket.close()
+            raise of_nonsense(error) from error
         self._progressed = self._replay.waiting_seconds < kept  # thanks to the connection before this one
         return socket
 
@@ -235,8 +248,8 @@ class Captions:
                 raise error from None
             if self._done:
                 raise CaptionsError("the server has ended the stream; connect again for another one") from None
-        except (ValueError, KeyError, TypeError) as error:
-            raise CaptionsError(f"the server breaks the protocol ({error!r}); it may be another version") from error
+        except NONSENSE as error:
+            raise of_nonsense(error) from error
         finally:
             for helper in helpers:
                 helper.cancel()  # nothing is lost: what went out is kept until the daemon has it for good

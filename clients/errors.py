@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from clients.plain import one_line
+
 
 class CaptionsError(Exception):
     """The root. Raised itself when the server gives up on this stream for a reason of its own."""
@@ -38,11 +40,17 @@ CODES: dict[str, type[CaptionsError]] = {  # of an error event; others are the r
     "unauthorized": UnauthorizedError,
     "unknown_session": ExpiredError,
 }
+NONSENSE = (ValueError, KeyError, TypeError, OverflowError)  # what reading a message that is none raises
 
 
 def of_event(code: str, message: str) -> CaptionsError:
     """The exception for an error that the server told."""
-    return CODES.get(code, CaptionsError)(_one_line(message))
+    return CODES.get(code, CaptionsError)(one_line(message))
+
+
+def of_nonsense(error: Exception) -> CaptionsError:
+    """The exception for what no server of captions says; `error` is how we came to know."""
+    return CaptionsError(one_line(f"the server breaks the protocol ({error!r}); it may be another version"))
 
 
 def of_status(url: str, status: int) -> CaptionsError:
@@ -63,19 +71,15 @@ def of_close(code: int | None, reason: str) -> CaptionsError | None:
     """The exception for a connection that the server closed on purpose; None: it was lost, and may be resumed."""
     match code:
         case 1013:
-            return RefusedError(_one_line(reason or "the server is busy; try again later"))
+            return RefusedError(one_line(reason or "the server is busy; try again later"))
         case 1012:
             return RefusedError("the server is being restarted; what was said is final, connect again in a moment")
         case 1001:
             return CaptionsError(
-                _one_line(f"the server has ended the stream ({reason or 'it gives no reason'}); connect again")
+                one_line(f"the server has ended the stream ({reason or 'it gives no reason'}); connect again")
             )
         case 1003 | 1007 | 1009:
-            return BadRequestError(_one_line(f"the server does not take this message: {reason or code}"))
+            return BadRequestError(one_line(f"the server does not take this message: {reason or code}"))
         case 4001:
             return CaptionsError("another connection has resumed this session; only one can have it")
     return None
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable
 
 from clients.connection import Captions
-from clients.errors import CaptionsError
 from clients.live import Captioning
 from streamer.events import Finalized
 from streamer.incoming import SAMPLE_RATE, Samples
@@ -66,7 +65,7 @@ class RemoteFeed:
                 if not self._ended:
                     await self._news.wait()
             await self._captions.stop()
-        except CaptionsError:
+        except Exception:
             pass  # whoever reads the captions learns it as well, and tells it
 
     async def _read(self) -> None:
@@ -74,5 +73,5 @@ class RemoteFeed:
             async for event in self._captions:
                 if not isinstance(event, Finalized):
                     self._captioning.take([event])
-        except CaptionsError as error:
+        except Exception as error:  # whatever it is: nobody else would end the run
             self._captioning.fail(error)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rich.cells import cell_len, set_cell_size
 
 from clients.formats import clock
+from clients.plain import printable
 
 DIM, BOLD, PLAIN = "\x1b[2m", "\x1b[1m", "\x1b[0m"
 METER_CELLS = 10
@@ -28,7 +29,7 @@ class Status:
 
 def line(status: Status, width: int) -> str:
     """The status in at most so many cells: what does not fit is left out, the most dispensable first."""
-    first, source = _printable(status.notice) or meter(status.level_db), _printable(status.source)
+    first, source = printable(status.notice) or meter(status.level_db), printable(status.source)
     named = source in first  # what is waited for, for example
     parts = [first, clock(status.seconds), *([] if named else [source]), *([KEYS] if status.keys else [])]
     while len(parts) > 1 and cell_len("   ".join(parts)) > width:
@@ -43,7 +44,3 @@ def meter(level_db: float) -> str:
     """Ten cells, from -60 dB to full scale."""
     filled = 0 if level_db <= QUIETEST_DB else math.ceil((1 - min(level_db, 0.0) / QUIETEST_DB) * METER_CELLS)
     return "▮" * filled + "▯" * (METER_CELLS - filled)
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else " " for character in text)

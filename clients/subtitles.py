@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
+from clients.plain import one_line
 from model.scripts import joined
 from streamer.events import Final, Word
 
@@ -159,7 +160,7 @@ def _short_words(final: Final) -> list[Word]:
     pieces, speaker = list[Word](), None
     for word in words:
         turn = f"[Speaker {word.speaker}]: " if word.speaker not in (None, speaker) else ""
-        text, speaker = turn + " ".join(word.word.split()), word.speaker
+        text, speaker = turn + one_line(word.word), word.speaker
         count = -(-len(text) // LINE_CHARACTERS)
         step = (word.end - word.start) / max(count, 1)
         for index in range(count):

@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from clients.address import whole
 from clients.connection import KNOWN
 from clients.dialing import Door
-from clients.errors import CaptionsError, UnreachableError, of_close, of_event
+from clients.errors import NONSENSE, UnreachableError, of_close, of_event, of_nonsense
 from streamer.events import Event, from_dict
 
 
@@ -39,8 +39,8 @@ async def watch(
     except ConnectionClosed:
         lost = UnreachableError(f"{url}: the connection was lost")
         raise of_close(line.close_code, line.close_reason or "") or lost from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise CaptionsError(f"the server breaks the protocol ({error!r}); it may be another version") from error
+    except NONSENSE as error:
+        raise of_nonsense(error) from error
     finally:
         guard.cancel()
         await line.close()

@@ -19,7 +19,7 @@ class Actor:
         self.socket = socket
         self.start: dict[str, object] = {}
 
-    async def greet(self, audio_seconds: float = 0.0) -> None:
+    async def greet(self, audio_seconds: object = 0.0) -> None:
         self.start = json.loads(await self.socket.recv())
         await self.say({"type": "ready", "session": "s", "model": "nano", "audio_seconds": audio_seconds})
 

@@ -10,6 +10,7 @@ import pytest
 
 from clients.errors import CaptionsError
 from clients.live import Captioning, level_db
+from clients.remote import RemoteFeed
 from clients.status import Status
 from streamer.events import Done, Error, Event
 from tests.media import tone
@@ -204,3 +205,25 @@ def test_loudness_is_told_below_full_scale() -> None:
     assert level_db(np.ones(100, np.float32)) == 0.0
     assert level_db(tone(1.0)) == pytest.approx(-9.03, abs=0.01)
     assert level_db(np.zeros(100, np.float32)) == level_db(np.empty(0, np.float32)) == -np.inf
+
+
+class BrokenCaptions:
+    """A stream in which something went wrong that nobody has thought of."""
+
+    online, waiting_seconds = True, 0.0
+
+    async def send(self, _: np.ndarray) -> None:
+        """Takes it."""
+
+    def __aiter__(self) -> BrokenCaptions:
+        return self
+
+    async def __anext__(self) -> Event:
+        raise ZeroDivisionError
+
+
+async def test_whatever_breaks_a_far_stream_ends_the_run() -> None:
+    captioning = Captioning(Microphone(), Display(), Status("Desk"))
+    async with asyncio.timeout(10):
+        with pytest.raises(ZeroDivisionError):
+            await captioning.run(RemoteFeed(BrokenCaptions(), captioning, pytest.fail))

@@ -202,6 +202,7 @@ ENDS = [
     (None, 1012, RefusedError, "connect again in a moment"),
     (None, 1001, CaptionsError, "this reason"),
     (None, 1009, BadRequestError, "this reason"),
+    ({"type": "error", "code": "internal", "message": "a\x1b]0;b\x07\x9bc"}, 1011, CaptionsError, "a ]0;b c$"),
     (None, 4001, CaptionsError, "another connection"),
 ]
 
@@ -272,6 +273,23 @@ async def test_a_server_that_talks_nonsense_is_left_with_a_word(say: Callable[[A
         await actor.socket.wait_closed()
 
     async with playing(act) as url:
+        with pytest.raises(CaptionsError, match="breaks the protocol"):
+            await first_event(url)
+
+
+@pytest.mark.parametrize("seconds", [5.0, -1.0, "x", None, float("inf"), float("nan")])
+@pytest.mark.parametrize("resumed", [False, True])
+async def test_a_greeting_that_is_nonsense_is_left_with_a_word(seconds: object, resumed: bool) -> None:
+    async def first(actor: Actor) -> None:
+        await actor.greet()
+        actor.break_down()
+
+    async def act(actor: Actor) -> None:
+        await actor.greet(seconds)
+        await actor.socket.wait_closed()
+        assert actor.socket.close_code == 1000, "it was closed, not just left"
+
+    async with playing(*([first] if resumed else []), act) as url:
         with pytest.raises(CaptionsError, match="breaks the protocol"):
             await first_event(url)
 

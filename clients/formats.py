@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Protocol
 
+from clients.plain import one_line
 from clients.subtitles import SubtitleWriter
-from clients.transcript import Transcript
 from streamer.events import Final
 
 FORMATS = {"text": "txt", "json": "json", "srt": "srt", "vtt": "vtt"}  # name: suffix of its files
@@ -30,7 +30,7 @@ class TextWriter:
 
     def add(self, final: Final) -> str:
         """The final's line; none if it says nothing."""
-        line = " ".join(final.text.split())
+        line = one_line(final.text)
         return f"{line}\n" if line else ""
 
     def mark(self, number: int, seconds: float) -> str:
@@ -47,12 +47,15 @@ class JsonWriter:
 
     def __init__(self, model: str) -> None:
         self._model = model
-        self._transcript = Transcript()
+        self._texts: list[str] = []
+        self._segments: list[str] = []  # as they are written: `finish` is asked after each of thousands
         self._marks: list[float] = []  # seconds
 
     def add(self, final: Final) -> str:
         """Nothing yet."""
-        self._transcript.take(final)
+        self._texts += [text] if (text := final.text.strip()) else []
+        words = [word.to_dict() for word in final.words]
+        self._segments.append(_json({"start": final.start, "end": final.end, "text": final.text, "words": words}))
         return ""
 
     def mark(self, number: int, seconds: float) -> str:
@@ -62,23 +65,13 @@ class JsonWriter:
 
     def finish(self, audio_seconds: float) -> str:
         """The whole transcript."""
-        segments = [
-            {
-                "start": final.start,
-                "end": final.end,
-                "text": final.text,
-                "words": [word.to_dict() for word in final.words],
-            }
-            for final in self._transcript.finals
-        ]
-        values = {
-            "text": self._transcript.text,
-            "audio_seconds": audio_seconds,
-            "model": self._model,
-            "segments": segments,
-            **({"marks": self._marks} if self._marks else {}),
-        }
-        return json.dumps(values, ensure_ascii=False) + "\n"
+        head = _json({"text": " ".join(self._texts), "audio_seconds": audio_seconds, "model": self._model})
+        marks = f', "marks": {_json(self._marks)}' if self._marks else ""
+        return f'{head[:-1]}, "segments": [{", ".join(self._segments)}]{marks}}}\n'
+
+
+def _json(values: object) -> str:
+    return json.dumps(values, ensure_ascii=False)
 
 
 def writer(name: str, model: str) -> Writer:

@@ -15,8 +15,8 @@ from typing import Protocol, TextIO
 from rich.cells import cell_len
 
 from clients.formats import Writer
-from clients.transcript import Transcript
-from streamer.events import Done, Event, Final
+from clients.plain import printable
+from streamer.events import Done, Event, Final, Partial, SpeechStarted
 
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 BEGIN_UPDATE, END_UPDATE = "\x1b[?2026h", "\x1b[?2026l"  # drawn at once where the terminal knows it, else ignored
@@ -40,17 +40,22 @@ class PipeView:
 
     def __init__(self, out: TextIO, writer: Writer) -> None:
         self._out, self._writer = out, writer
+        self._unfinished_seconds: float | None = None  # of audio in what has been written and has no end yet
 
     def show(self, event: Event) -> None:
         """Writes a final, and what the format ends with."""
         match event:
             case Final():
+                self._unfinished_seconds = event.end
                 self._write(self._writer.add(event))
             case Done():
+                self._unfinished_seconds = None
                 self._write(self._writer.finish(event.audio_seconds))
 
     def close(self) -> None:
-        """Nothing to clean: a pipe never holds half a line."""
+        """Writes what the format ends with, if the run has failed before: what was final is not lost."""
+        if self._unfinished_seconds is not None:
+            self._write(self._writer.finish(self._unfinished_seconds))
 
     def _write(self, text: str) -> None:
         if text:
@@ -95,15 +100,18 @@ class TerminalView:
         self._out = out
         self._size = size or (lambda: os.get_terminal_size(out.fileno()))
         self._status = status
-        self._transcript = Transcript()
+        self._committed = self._draft = ""  # what the open segment says
         self._drawn: list[str] = []
         self._width = 0
 
     def show(self, event: Event) -> None:
         """Redraws the open segment; a final leaves it for good."""
-        finals = len(self._transcript.finals)
-        self._transcript.take(event)
-        self._draw(*(final.text for final in self._transcript.finals[finals:]))
+        match event:
+            case Partial():
+                self._committed, self._draft = event.committed, event.draft
+            case SpeechStarted() | Final():
+                self._committed = self._draft = ""
+        self._draw(*([event.text] if isinstance(event, Final) else []))
 
     def say(self, notice: str) -> None:
         """Writes a line between the finals, dimmed."""
@@ -149,7 +157,7 @@ class TerminalView:
     def _staying(self, width: int, rows: int) -> list[str]:
         """The lines that the next update replaces."""
         status = [self._status(width)] if self._status else []
-        still_open = wrap(self._transcript.committed, self._transcript.draft, width)
+        still_open = wrap(self._committed, self._draft, width)
         return still_open[-max(rows - len(status), 1) :] + status
 
 
@@ -160,8 +168,7 @@ def can_draw(stream: TextIO) -> bool:
 
 def wrap(committed: str, draft: str, width: int) -> list[str]:
     """`committed + draft` as lines of whole words at most `width` cells wide, the draft dimmed. No text, no line."""
-    # one for one, so that the border stays; an escape sequence in a text from elsewhere must not reach the terminal
-    text = "".join(character if character.isprintable() else " " for character in committed + draft)
+    text = printable(committed + draft)  # one for one, so that the border stays
     lines: list[tuple[int, int]] = []
     for word in re.finditer(r"\S+", text):
         end = word.start()

@@ -170,6 +170,19 @@ def test_a_pipe_gets_finals_only_each_at_once() -> None:
     assert pipe.flushed == "the quick brown fox\n"
 
 
+@pytest.mark.parametrize("form", ["json", "srt", "vtt"])
+def test_a_run_that_fails_leaves_a_whole_document_of_what_was_final(form: str) -> None:
+    def shown(*events: Event) -> str:
+        view = PipeView(out := io.StringIO(), writer(form, "nano"))
+        for event in events:
+            view.show(event)
+        view.close()
+        return out.getvalue()
+
+    assert shown(*TALK) == shown(*TALK, Done(2.0))
+    assert shown(*TALK[:3]) == "", "nothing was final"
+
+
 def test_events_are_one_json_object_a_line() -> None:
     out = io.StringIO()
     view = EventView(out)

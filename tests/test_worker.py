@@ -211,15 +211,14 @@ async def test_when_the_thread_dies_everybody_is_told(worker, spoken, monkeypatc
 
 
 async def test_an_idle_worker_sleeps(worker, monkeypatch):
-    steps = []
-    step = Engine.step
+    steps, naps = [], []  # of each nap, how many steps came before it
+    step, ordering = Engine.step, worker._network._ordering
+    sleep = ordering.wait_for
     monkeypatch.setattr(Engine, "step", lambda *given: steps.append(1) or step(*given))
+    monkeypatch.setattr(ordering, "wait_for", lambda orders: naps.append(len(steps)) or sleep(orders))
     listener = Listener()
     feed = worker.open(Options(), listener)
     feed.push(np.zeros(16_000, np.float32))
     feed.finalize("heard")
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not listener.events:  # noqa: ASYNC110  # nothing else tells
-            await asyncio.sleep(0.01)
-    await asyncio.sleep(0.2)
+    await until(lambda: listener.events and naps and naps[-1] == len(steps))
     assert 0 < len(steps) < 10

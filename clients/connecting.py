@@ -97,8 +97,7 @@ class Visit:
                 await self._caption(captions, pieces, output)
 
     async def _caption(self, captions: Captions, pieces: AsyncIterator[Samples], output: Path | None) -> None:
-        given = self._given
-        with Audience(sys.stdout, given.format, captions.model, output, given.events, live=True) as audience:
+        with Audience(sys.stdout, self._complain, self._given, captions.model, output) as audience:
             self._speaking = asyncio.create_task(self._speak(captions, pieces))
             try:
                 async for event in captions:
@@ -107,7 +106,7 @@ class Visit:
             finally:
                 self._speaking.cancel()
                 await asyncio.wait([self._speaking])
-        audience.write()
+            audience.write()
 
     async def _speak(self, captions: Captions, pieces: AsyncIterator[Samples]) -> None:
         try:
@@ -149,7 +148,7 @@ def parse(arguments: Sequence[str], complain: Callable[[str], None]) -> argparse
     _check_source(parser, given)
     if given.events and given.format is not None and given.output is None:
         parser.error("--events prints events; --format goes with it only if --output says where")
-    given.format = given.format or "text"
+    given.format, given.live = given.format or "text", True
     if given.mic:
         given.transcript = transcript_path(given.output, given.save, given.format)
     else:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
@@ -12,28 +14,43 @@ from streamer.events import Event
 
 
 class Audience:
-    """The views of one recording, chosen once; use it as a context, so that a terminal is left clean."""
+    """The views of one recording, chosen once; as a context it leaves a terminal clean, and keeps what was heard."""
 
-    def __init__(self, out: TextIO, form: str, model: str, output: Path | None, events: bool, live: bool) -> None:
-        """Shows on `out`, or writes to `output` if there is one; `events` and `live` are what the user asked for."""
-        self._output, self._file = output, io.StringIO()
+    def __init__(
+        self, out: TextIO, complain: Callable[[str], None], given: Namespace, model: str, output: Path | None
+    ) -> None:
+        """Shows on `out`, or writes to `output` if there is one.
+
+        Args:
+            out: the terminal or the pipe.
+            complain: tells the user one line.
+            given: what the user typed: `format`, `events`, `live`.
+            model: what transcripts say they were made with.
+            output: the transcript's file.
+        """
+        self._complain, self._output, self._file = complain, output, io.StringIO()
+        self._whole = False  # the transcript is, and on disk
         self._views: list[View] = []
         if output:
-            self._views.append(PipeView(self._file, writer(form, model)))
-        shown = "text" if output else form
-        if events:
+            self._views.append(PipeView(self._file, writer(given.format, model)))
+        shown = "text" if output else given.format
+        if given.events:
             self._views.append(EventView(out))
-        elif live and shown == "text" and can_draw(out):
+        elif given.live and shown == "text" and can_draw(out):
             self._views.append(TerminalView(out))
-        elif live or not output:
+        elif given.live or not output:
             self._views.append(PipeView(out, writer(shown, model)))
 
     def __enter__(self) -> Audience:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for view in self._views:
-            view.close()
+        try:
+            for view in self._views:  # the file first
+                view.close()
+        finally:
+            if not self._whole:
+                self._write_part()
 
     def show(self, event: Event) -> None:
         """Shows it to all."""
@@ -41,6 +58,17 @@ class Audience:
             view.show(event)
 
     def write(self) -> None:
-        """Puts the transcript on disk. Only when it is whole: half of one looks like a whole one."""
+        """Puts the transcript on disk: it is whole."""
         if self._output:
-            self._output.write_text(self._file.getvalue(), encoding="utf-8", newline="\n")
+            self._write(self._output)
+        self._whole = True
+
+    def _write_part(self) -> None:
+        """Half of a transcript looks like a whole one, so it gets another name."""
+        if self._output and self._file.getvalue():
+            part = self._output.with_suffix(f".part{self._output.suffix}")
+            self._write(part)
+            self._complain(f"{part} is as far as it was heard")
+
+    def _write(self, path: Path) -> None:
+        path.write_text(self._file.getvalue(), encoding="utf-8", newline="\n")

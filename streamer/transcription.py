@@ -85,11 +85,12 @@ class Transcription:
 
     def _transcribe(self, recording: Recording, engine: Engine, output: Path | None) -> None:
         stream = engine.open(self._arguments.options)
-        given = self._arguments
         try:
             with (
-                Audience(sys.stdout, given.format, engine.model.name, output, given.events, given.live) as audience,
-                ProgressBar(sys.stderr, recording.name, recording.duration_seconds, shown=not given.live) as bar,
+                Audience(sys.stdout, self._complain, self._arguments, engine.model.name, output) as audience,
+                ProgressBar(
+                    sys.stderr, recording.name, recording.duration_seconds, shown=not self._arguments.live
+                ) as bar,
             ):
                 for samples in self._pieces(recording):
                     self._show(audience, stream.feed(samples), bar)
@@ -97,11 +98,11 @@ class Transcription:
                     if self._interruption.requested:
                         break
                 self._show(audience, stream.finish(), bar)
+                if not self._interruption.requested:
+                    audience.write()
         finally:
             if not stream.done:
                 engine.close(stream)
-        if not self._interruption.requested:
-            audience.write()
 
     def _pieces(self, recording: Recording) -> Iterator[Samples]:
         if not self._arguments.live:

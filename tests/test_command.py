@@ -305,6 +305,18 @@ def test_an_interruption_writes_down_what_was_heard() -> None:
     assert done["audio_seconds"] < 30
 
 
+def test_an_interruption_leaves_a_file_that_says_it_is_not_whole(tmp_path: Path) -> None:
+    with start(TALK, "--live", "--format", "srt", "--output", str(tmp_path)) as process:
+        shown = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        shown += process.stdout.read()
+        (part,) = tmp_path.iterdir()
+        assert process.stderr.read() == f"granite-stream: {part} is as far as it was heard\n"
+    assert process.returncode == 130
+    assert part.name == "talk.part.srt"
+    assert [word for cue in srt.parse(part.read_text()) for word in cue.content.split()] == shown.split()
+
+
 def test_interruptions_end_the_wait_for_a_silent_pipe(tmp_path: Path) -> None:
     with open_recording(TALK) as recording:
         path = write(tmp_path / "talk.wav", np.concatenate(list(recording.chunks(16_000))))

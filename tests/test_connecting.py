@@ -241,6 +241,22 @@ async def test_an_interruption_still_brings_the_captions_of_what_was_heard(there
     await there.all_gone()
 
 
+async def test_an_end_before_the_last_word_leaves_a_file_that_says_it_is_not_whole(
+    there: Service, tmp_path: Path
+) -> None:
+    process = await start(there.url, TALK, "--format", "json", "--output", tmp_path)
+    async with asyncio.timeout(60):
+        shown = await process.stdout.readline()
+        there.server.sessions.drain()
+        rest, err = await process.communicate()
+    part = tmp_path / "talk.part.json"
+    assert process.returncode == 1
+    assert f"granite-stream: {part} is as far as it was heard" in err.decode()
+    assert "is being restarted" in err.decode()
+    assert json.loads(part.read_text())["text"].split() == (shown + rest).decode().split()
+    assert os.listdir(tmp_path) == [part.name]
+
+
 async def test_standard_input_is_streamed_and_its_silence_can_be_interrupted(there: Service) -> None:
     recorded = await asyncio.to_thread(Path(CLOCKS).read_bytes)
     process = await start(there.url, "-", "--events", stdin=asyncio.subprocess.PIPE)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from unicodedata import category
+
+UNSEEN = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of characters, ends of lines and paragraphs
+
 
 def printable(text: str) -> str:
     """The same, character for character; what is none to look at is a space."""
-    return "".join(character if character.isprintable() else " " for character in text)
+    return "".join(character if category(character) not in UNSEEN else " " for character in text)
 
 
 def one_line(text: str) -> str:

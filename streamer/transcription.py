@@ -19,11 +19,12 @@ from model.features import SAMPLE_RATE
 from streamer.engine import Engine
 from streamer.events import Event, Final
 from streamer.loading import load_engine
-from streamer.pace import at_the_speed_of_speech
+from streamer.pace import as_it_comes, at_the_speed_of_speech
 from streamer.recordings import Recording, Samples, open_recording
 
 READ_SAMPLES = 4 * SAMPLE_RATE  # a block of the encoder: what a file is read by
 TURN_SAMPLES = SAMPLE_RATE // 10  # what live audio is read by: a final comes at most this late
+MOST_SAMPLES = 3 * SAMPLE_RATE  # that came meanwhile are taken together; who needs longer for them cannot keep up
 
 
 class Interruption:
@@ -95,9 +96,12 @@ class Transcription:
                 for samples in self._pieces(recording):
                     self._show(audience, stream.feed(samples), bar)
                     bar.advance(len(samples) / SAMPLE_RATE)
-                    if self._interruption.requested:
+                    if self._interruption.requested or stream.done:
                         break
-                self._show(audience, stream.finish(), bar)
+                if stream.failure is None:
+                    self._show(audience, stream.finish(), bar)
+                if stream.failure is not None:
+                    raise AudioError(f"{recording.name}: its stream broke ({stream.failure}); what was heard is kept")
                 if not self._interruption.requested:
                     audience.write()
         finally:
@@ -109,8 +113,9 @@ class Transcription:
             return recording.chunks(READ_SAMPLES)
         chunks = recording.chunks(TURN_SAMPLES)
         speed = self._arguments.speed
-        if speed is None:  # a pipe has its own clock; what it brought while the model was loaded must not stay behind
-            speed = 0 if recording.is_pipe else 1
+        if speed is None and recording.is_pipe:  # it has its own clock: somebody may just be speaking into it
+            return as_it_comes(chunks, lambda: recording.more_has_come, MOST_SAMPLES)
+        speed = 1 if speed is None else speed
         return at_the_speed_of_speech(chunks, speed * SAMPLE_RATE) if speed else chunks
 
     def _show(self, audience: Audience, events: list[Event], bar: ProgressBar) -> None:

@@ -139,30 +139,17 @@ def test_a_pipe_is_read_while_it_is_written(tmp_path: Path, name: str, codec: st
 
     player = threading.Thread(target=play)
     player.start()
-    length = 0
+    length, held_back = 0, []
     with open_recording(str(pipe)) as recording:
         for chunk in recording.chunks(1600):
-            first_chunk_read.set()
+            if not first_chunk_read.is_set():
+                held_back.append(recording.more_has_come)
+                first_chunk_read.set()
             length += len(chunk)
         assert recording.more_has_come, "the end has"
     player.join()
     assert length == pytest.approx(20 * SAMPLE_RATE, abs=2000)
-
-
-def test_what_a_pipe_has_brought_already_is_known(tmp_path: Path) -> None:
-    content = write(tmp_path / "a.wav", tone(1.6)).read_bytes()
-    reading, writing = os.pipe()
-    with open(writing, "wb", buffering=0) as out:
-        out.write(content[:20_000])
-        with open_recording(f"/dev/fd/{reading}") as recording:
-            chunks = recording.chunks(1600)
-            next(chunks)
-            assert not recording.more_has_come
-            out.write(content[20_000:])
-            assert recording.more_has_come
-            out.close()
-            assert sum(map(len, chunks)) == pytest.approx(1.5 * SAMPLE_RATE, abs=1600)
-    os.close(reading)
+    assert held_back == [name != "a.mp3"], "of which FFmpeg reads so much to know what it is"
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.mp3", "libmp3lame"), ("a.flac", "flac")])

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clients.formats import writer
+from clients.plain import printable
 from clients.terminal import EventView, PipeView, TerminalView, wrap
 from streamer.events import Done, Event, Final, Partial, SpeechStarted
 
@@ -81,14 +82,18 @@ def test_wide_letters_take_two_cells() -> None:
 
 
 def test_a_text_cannot_command_the_terminal() -> None:
-    assert "\x1b" not in wrap("red \x1b[31m alert\x07\n", "", 40)[0]
+    assert wrap("red \x1b[31m alert\x07\x9b2J\n", "", 40) == ["red  [31m alert  2J"]
+
+
+def test_what_belongs_to_words_stays_in_them() -> None:
+    text = "n'est-ce pas\u202f? می\u200cخواهم 👩\u200d💻"  # a narrow space, joiners
+    assert printable(text) == text
 
 
 @given(st.text(max_size=60), st.text(max_size=60), st.integers(2, 20))
 def test_wrapping_loses_no_letter(committed: str, draft: str, width: int) -> None:
     shown = "".join(wrap(committed, draft, width)).replace(DIM, "").replace(PLAIN, "")
-    kept = "".join(letter for letter in committed + draft if letter.isprintable())
-    assert "".join(shown.split()) == "".join(kept.split())
+    assert "".join(shown.split()) == "".join(printable(committed + draft).split())
 
 
 def test_the_open_segment_is_redrawn_in_place_and_finals_stay() -> None:

@@ -92,6 +92,8 @@ class Evaluation:
                 found["edges"] = edges.kept(performances, [self.player.whole(each.speech) for each in performances])
             if name == CUT:
                 found["seams"] = edges.seams(performances)
+            if name == JUDGING:
+                found["pauses"] = edges.noticed(self.player.engine.detector, self.parts[name].speeches)
             print(f"{name}: {self.parts[name].seconds:.0f} s", file=sys.stderr)
         others = [word for name, each in words.items() if name != TUNING for word in each]
         return {"parts": parts, **found, "confidence": confidence.report(words.get(TUNING, []), others)}

@@ -7,6 +7,7 @@ first, last words kept: of the clips whose first (last) word `transcribe` finds 
 seams: cuts of unbroken speech, where one final begins as the one before it ends. found at seams, elsewhere: share of
     reference words found, of those that lie within half a second of a seam and of the others. doubled: seams with the
     same word on both sides that was not said twice.
+noticed: seconds from the end of a word before a pause to the voice detector's first chunk without speech.
 """
 
 from __future__ import annotations
@@ -16,11 +17,14 @@ from itertools import pairwise
 from typing import Any
 
 from streamer.events import Final
+from streamer.voice import CHUNK, NO_SPEECH, SPEECH, VoiceDetector, VoiceState
 from tests.benchmarks.common import SAMPLE_RATE, quantile
+from tests.benchmarks.evaluation.corpus import Speech
 from tests.benchmarks.evaluation.playing import Performance
 from tests.benchmarks.words import matches, plain
 
 NEAR_SECONDS = 0.5
+PAUSE_SECONDS = 0.6
 SAME_SECONDS = 0.05  # finals that are so near follow each other without a pause
 
 
@@ -70,3 +74,21 @@ def _doubled(performance: Performance, one: Final, two: Final) -> bool:
         return False
     around = [plain(word.text) for word in performance.speech.words if abs(word.start - two.start) < 2 * NEAR_SECONDS]
     return (plain(left[0]), plain(left[0])) not in pairwise(around)
+
+
+def noticed(detector: VoiceDetector, speeches: Sequence[Speech]) -> dict[str, Any]:
+    """How late pauses are noticed."""
+    late = list[float]()
+    for speech in speeches:
+        (voice,) = detector.listen([speech.samples[: len(speech.samples) // CHUNK * CHUNK]], [VoiceState()])
+        ends = [word.end for word in speech.words]
+        begins = [word.start for word in speech.words[1:]] + [len(speech.samples) / SAMPLE_RATE]
+        for end, begin in zip(ends, begins, strict=True):
+            if begin - end < PAUSE_SECONDS:
+                continue
+            first, last = round(end * SAMPLE_RATE / CHUNK), round(begin * SAMPLE_RATE / CHUNK)
+            pause = voice[first:last].tolist()
+            spoken = max((at + 1 for at, each in enumerate(pause[: len(pause) // 2]) if each >= SPEECH), default=0)
+            quiet = next((at for at, each in enumerate(pause) if at >= spoken and each < NO_SPEECH), len(pause))
+            late.append((first + quiet) * CHUNK / SAMPLE_RATE - end)
+    return {"pauses": len(late), "noticed after p50": quantile(late, 0.5), "noticed after p95": quantile(late, 0.95)}

@@ -42,7 +42,7 @@ def tables(results: dict[str, Any]) -> str:
     found["Sounds without speech"] = _all(results["nothing"])
     if results.get("drafts"):
         found["Drafts by the CTC head, held-out voices"] = _all(results["drafts"])
-    single = ("edges", "seams", "confidence")
+    single = ("edges", "seams", "pauses", "confidence")
     found |= {title: _figures(results[title]) for title in single if results.get(title)}
     return "\n\n".join(f"### {title}\n\n{table}" for title, table in found.items())
 

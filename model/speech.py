@@ -6,6 +6,7 @@ embeddings and tokens into cache slots. `transcribe` is the offline reference: b
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,10 @@ from model.linear import Bits
 from model.processor import Processor, Prompt
 from model.projector import Projector
 from model.tasks import Wish
+
+# oneDNN keeps what it has compiled for each shape it meets, and here every length of audio is another one: 1024 of them
+# would be 300 MB after hours of talk, and keeping them saves no time. Read when it is first used.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
 
 LOUDEST = 1e6  # far beyond any scale that audio comes in, and its power still fits float32: no NaN enters a cache
 CHANNELS_AND_RATE = "pass one channel of 16 kHz samples"

@@ -206,6 +206,28 @@ def test_known_models_are_as_large_as_their_shapes(known: Known) -> None:
     assert (known.size.per_frame, known.size.per_token) == met(network)
 
 
+# Runs alone, because what keeps compiled code is the process, and reads how much at the first use.
+ENCODE = """
+import torch
+from model import GraniteSpeech
+from model.speech import Span
+torch.set_num_threads(1)
+network = GraniteSpeech.load("nano")
+def resident():
+    return 1024 * int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1])
+network.encode([Span(torch.zeros(300, 160))])
+before = resident()
+for frames in range(20, 220):
+    network.encode([Span(torch.zeros(frames, 160))])
+print(resident() - before)
+"""
+
+
+def test_audio_of_ever_new_lengths_leaves_nothing_behind() -> None:
+    grown = subprocess.run([sys.executable, "-c", ENCODE], capture_output=True, text=True, check=True).stdout
+    assert int(grown) < 30 << 20  # where all is kept, 200 lengths leave 65 MB
+
+
 def test_slots_of_the_cache_take_memory_only_where_they_are_written(nano: GraniteSpeech) -> None:
     def resident() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()

@@ -65,7 +65,10 @@ class Stream:
     # --- what the user calls ---
 
     def feed(self, samples: np.ndarray | Tensor) -> list[Event]:
-        """Takes the next samples `[T]` (float, 16 kHz), does all the work they bring, and gives the events."""
+        """Takes the next samples `[T]` (float, 16 kHz), does all the work they bring, and gives the events.
+
+        If the stream breaks, `Error` is the last of them; whoever goes on after that gets the exception.
+        """
         self.push(samples)
         return self._work()
 
@@ -82,7 +85,7 @@ class Stream:
     def _work(self) -> list[Event]:
         self._run()
         events = self.events()
-        if self.failure is not None and not events:  # what it said before it broke is not lost
+        if self.failure is not None and not events:
             raise self.failure
         return events
 

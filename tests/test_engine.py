@@ -147,11 +147,16 @@ def test_work_that_breaks_the_common_call_ends_only_whose_it_was(engine, spoken,
     assert kinds == [Done, Error, Done]
 
 
-def test_whoever_breaks_on_its_own_thread_is_told_by_an_exception(engine, spoken, monkeypatch):
+def test_whoever_goes_on_after_its_stream_broke_gets_the_exception(engine, spoken, monkeypatch):
     stream = engine.open()
+    begun = stream.feed(spoken[0].samples[:32_000])
     monkeypatch.setattr(stream._endpointer.__class__, "hear", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        stream.feed(spoken[0].samples)
+    (error,) = stream.feed(spoken[0].samples[32_000:])
+    assert begun
+    assert isinstance(error, Error)
+    for go_on in (lambda: stream.feed(spoken[1].samples), stream.finish):
+        with pytest.raises(ZeroDivisionError):
+            go_on()
 
 
 def test_a_short_step_serves_finals_first_and_then_whoever_waits_longest(engine, spoken):

@@ -90,7 +90,9 @@ def add_model_options(group: Group) -> None:
     packed = "pack the weights into 8 or 4 bits (default: none)"
     group.add_argument("--quantize", default="none", choices=QUANTIZE, help=packed)
     group.add_argument("--compile", action="store_true", help="compile the network first; a start takes minutes")
-    group.add_argument("--threads", metavar="N", type=number(int, 1), help="processor threads to use")
+    group.add_argument(
+        "--threads", metavar="N", type=number(int, 1), help="processor threads (default: all; serve: but one)"
+    )
 
 
 def add_compute(group: Group) -> None:

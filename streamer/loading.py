@@ -16,20 +16,21 @@ from streamer.options import Options
 log = logging.getLogger("granite_stream")
 
 
-def load_engine(arguments: Namespace, options: Options, live: bool = True) -> Engine:
+def load_engine(arguments: Namespace, options: Options, live: bool = True, spare_threads: int = 0) -> Engine:
     """The engine that `--model`, `--device`, `--dtype`, `--quantize`, `--compile` and `--threads` name.
 
     Args:
         arguments: of the command.
         options: of the streams that are to come, looked at before anything is heard.
         live: somebody will be speaking, so the network is warmed up: first calls are slow.
+        spare_threads: of those that torch would take, how many are left to others, unless `--threads` says.
 
     Raises:
         GraniteStreamError: there is no such model or device; the message says what to do.
         WishError: the model cannot do what the options ask for.
     """
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
+    if arguments.threads or spare_threads:
+        torch.set_num_threads(arguments.threads or max(1, torch.get_num_threads() - spare_threads))
     dtype = None if arguments.dtype == "auto" else getattr(torch, arguments.dtype)
     where = device(arguments.device)
     if arguments.compile:  # a warning, so that it is seen by all: a terminal, a pipe, the log of a daemon

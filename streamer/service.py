@@ -120,7 +120,7 @@ def _stop_signal() -> asyncio.Future[None]:
 def _load(serving: Serving) -> Engine:
     from streamer.loading import load_engine  # loads torch
 
-    return load_engine(serving.model, serving.limits.options)
+    return load_engine(serving.model, serving.limits.options, spare_threads=1)  # sockets need one
 
 
 def notify(state: str) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from clients.connection import connect
 from model import GraniteSpeech
-from streamer.events import Done, Finalized, Partial
+from streamer.events import Done, Event, Final, Finalized, Partial, Word
 from streamer.options import Options
 from streamer.sessions import Limits
 from tests.speaking import (
@@ -52,8 +53,19 @@ async def test_sixteen_at_once_get_each_their_own(nano: GraniteSpeech) -> None:
     async with service(nano) as there:
         heard = await asyncio.gather(*(captions_of(there.url, index) for index in range(16)))
         await there.all_gone()
-    assert heard == [local(nano, index, FINALS_ONLY) for index in range(16)]
+    assert heard == [about(local(nano, index, FINALS_ONLY)) for index in range(16)]
     assert len({str(finals(events)) for events in heard}) == 16
+
+
+def about(events: list[Event]) -> list[Event]:
+    """The same, confidence aside: products of matrices of another shape are rounded otherwise, and it after them."""
+    return [
+        replace(event, words=tuple(map(_about, event.words))) if isinstance(event, Final) else event for event in events
+    ]
+
+
+def _about(word: Word) -> Word:
+    return replace(word, confidence=pytest.approx(word.confidence, abs=0.002))
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -1,7 +1,7 @@
 """Makes the pictures of the README from the real program: `python -m tests.pictures.make`.
 
-The command runs in tmux, in a terminal of 76 columns; after some seconds of speech the screen is captured with its
-colours and drawn as SVG. Needs tmux.
+The command runs in tmux, in a terminal of 76 columns; after some seconds of speech, as soon as a draft stands there,
+the screen is captured with its colours and drawn as SVG. Needs tmux.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from rich.text import Text
 HERE = Path(__file__).parent
 COLUMNS, LINES = 76, 12
 SESSION = "granite-stream-picture"
+DIM = "\x1b[2m"
 COMMAND = "granite-stream tests/audio/talk.flac --live"
 
 
@@ -27,7 +28,7 @@ def tmux(*arguments: str) -> str:
 
 
 def capture(seconds: float) -> str:
-    """The screen, with its colours, so many seconds after the first caption."""
+    """The screen, with its colours and a draft, so many seconds after the first caption."""
     program = Path(sys.executable).parent / COMMAND
     tmux("new-session", "-d", "-s", SESSION, "-x", str(COLUMNS), "-y", str(LINES), f"clear; {program}; sleep 60")
     try:
@@ -37,7 +38,11 @@ def capture(seconds: float) -> str:
                 sys.exit("no captions within a minute")
             time.sleep(0.1)
         time.sleep(seconds)
-        return tmux("capture-pane", "-e", "-p", "-t", SESSION)
+        while DIM not in (screen := tmux("capture-pane", "-e", "-p", "-t", SESSION)):
+            if time.monotonic() > deadline:
+                sys.exit("no draft within a minute")
+            time.sleep(0.1)
+        return screen
     finally:
         tmux("kill-session", "-t", SESSION)
 

@@ -16,7 +16,8 @@ def spaceless(character: str) -> bool:
 
 def begins_word(text: str) -> bool:
     """Whether a piece of text may begin a word by itself: it opens with a space, or with a letter of such a script."""
-    return text[:1].isspace() or (spaceless(text[0]) and category(text[0]) == "Lo" if text else False)
+    first = text[:1]
+    return first.isspace() or (first != "" and spaceless(first) and category(first) == "Lo")
 
 
 def apart(before: str, after: str) -> bool:

@@ -16,11 +16,7 @@ class Said:
     seq: int
     text: str
     last: bool  # nothing follows
-
-    @property
-    def wire_bytes(self) -> int:
-        """A letter may take four of them."""
-        return len(self.text.encode())
+    wire_bytes: int  # of the text; a letter may take four of them
 
 
 class Backlog:
@@ -51,7 +47,7 @@ class Backlog:
     def append(self, text: str, last: bool = False) -> None:
         """Adds an event, whose seq is the next one."""
         self.count += 1
-        self._untold.append(said := Said(self.count, text, last))
+        self._untold.append(said := Said(self.count, text, last, len(text.encode())))
         self._untold_bytes += said.wire_bytes
 
     def next(self) -> Said | None:

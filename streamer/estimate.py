@@ -26,11 +26,7 @@ from model.packed import Int4, Int8
 from model.speech import GraniteSpeech, Span
 from streamer.hearing import OVERLAP_FRAMES
 
-TIMED: dict[str, Bits] = {
-    "bfloat16": "none",
-    "int8": "int8",
-    "int4": "int4",
-}  # as --quantize says
+TIMED: dict[str, Bits] = {"bfloat16": "none", "int8": "int8", "int4": "int4"}  # forms, as --quantize says them
 TOKENS_A_SECOND = 4.0  # three words
 EMBEDDINGS_A_FRAME = 3 / 15
 SEGMENT_SECONDS = 6.0  # between two pauses

@@ -1,6 +1,6 @@
 // A stream that survives its connections: what the server may not have understood yet is kept and said again.
 
-import { WORDS, dial, obstacle } from "./door.js";
+import { SILENT_MS, WORDS, dial, obstacle } from "./door.js";
 import { Kept } from "./kept.js";
 
 const MOST_KEPT_SECONDS = 300; // of sound while the server is away; what is older is lost, and said to be
@@ -9,7 +9,6 @@ const UNHEARD_SECONDS = 15; // of sound that the server has taken may not have b
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 4000;
 const STEADY_MS = 10000; // a connection that lasted so long was a good one
-const SILENT_MS = 15000; // without a word from the server: the connection is dead, and nobody said so
 const LAST_WORDS_MS = 10000; // after the stop, for a server that is away
 
 // Events: "caption" (detail: {event, offset}), "anew" (the open segment will be said again), "open", "lost" (detail:

@@ -4,6 +4,9 @@ const PROTOCOL = "granite-stream";
 const TOKEN = /^([A-Za-z0-9._~-]{16,256})?$/; // others can be in no header, so no server knows them
 const PATIENCE_MS = 5000; // for an answer
 
+// Without a word from the server, which says something every few seconds: the connection is dead, and nobody said so.
+export const SILENT_MS = 15000;
+
 // Whether it may be a token, or is none.
 export function fits(token) {
   return TOKEN.test(token);

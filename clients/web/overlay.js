@@ -4,13 +4,12 @@
 // `position` is up to two of top, middle, bottom, left, right; `hide` the seconds after which an old text goes, 0: never.
 // A server that asks for a token gets it from the fragment (#token=…), which browsers never send or log.
 
-import { WORDS, dial, fits, obstacle } from "./door.js";
+import { SILENT_MS, WORDS, dial, fits, obstacle } from "./door.js";
 import { Roll } from "./roll.js";
 
 const $ = (id) => document.getElementById(id);
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 4000;
-const SILENT_MS = 15000; // the server says something every 5 s: the connection is dead, and nobody said so
 const POSITIONS = ["top", "middle", "bottom", "left", "right"];
 
 const wanted = new URLSearchParams(location.search);

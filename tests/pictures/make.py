@@ -15,10 +15,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from clients.terminal import DIM
+
 HERE = Path(__file__).parent
 COLUMNS, LINES = 76, 12
 SESSION = "granite-stream-picture"
-DIM = "\x1b[2m"
 COMMAND = "granite-stream tests/audio/talk.flac --live"
 
 

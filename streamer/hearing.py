@@ -59,6 +59,11 @@ class Hearing:
         return mel_frames // 2 // self._window
 
     @property
+    def whole_samples(self) -> int:
+        """Samples in them."""
+        return self.windows * self._window * FRAME_SAMPLES
+
+    @property
     def windows_heard(self) -> int:
         """Whole windows encoded so far."""
         return self.heard // self._window

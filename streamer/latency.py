@@ -24,4 +24,4 @@ CAREFUL = Policy(
     commit=(Evidence(0.5, 2, 10), Evidence(0.0, 6, 250)),
     show=(Evidence(0.2, 2, 10), Evidence(0.0, 6, 250)),
 )
-LATENCIES = {"low": Latency(300, EAGER), BALANCED: Latency(300, Policy()), "accurate": Latency(600, CAREFUL)}
+LATENCIES = {"low": Latency(300, EAGER), BALANCED: Latency(600, Policy()), "accurate": Latency(600, CAREFUL)}

@@ -20,6 +20,7 @@ from streamer.events import Event, Final, Partial, SpeechStarted, Word
 from streamer.hearing import Hearing
 
 CUT_FRAMES = 200  # a segment that must be cut is cut within its last four seconds
+PAUSE_SAMPLES = 1024  # 64 ms without a voice
 
 
 class Segment:
@@ -68,13 +69,20 @@ class Segment:
     # --- what the engine asks, in this order ---
 
     def due_frames(self, windows: int) -> int:
-        """How much to encode, if the segment has ended or `windows` new ones hold speech; 0 while there is no need."""
+        """How much to encode; 0 while there is no need.
+
+        An update is due once `windows` new ones hold speech. One is enough while nothing is shown yet, and where the
+        speaker pauses: nothing is gained by waiting.
+        """
         hearing = self.hearing
         if self.finished or not self.idle:
             return 0
         if not hearing.ended:
-            voiced = self.voiced_samples > hearing.heard * FRAME_SAMPLES  # a pause brings no new words
-            if not voiced or hearing.windows - hearing.windows_heard < windows:
+            new, voiced = hearing.windows - hearing.windows_heard, self.voiced_samples
+            if voiced <= hearing.heard * FRAME_SAMPLES:
+                return 0  # a pause brings no new words
+            pauses = voiced <= hearing.whole_samples and hearing.samples - voiced >= PAUSE_SAMPLES
+            if new < (1 if pauses or not any(self._shown) else windows):
                 return 0
         return hearing.due_frames
 

@@ -102,7 +102,7 @@ async def test_what_a_client_asks_for_reaches_its_stream_and_no_other():
         asked, usual = (feed.options for feed in here.worker.feeds)
         assert (asked.step_ms, asked.endpoint_ms, asked.partials) == (600, 900, False)
         assert asked.wish == Wish(prompt="Write.", keywords=("Łódź",))
-        assert (usual.update_ms, usual.latency, usual.wish) == (300, "balanced", Wish())
+        assert (usual.update_ms, usual.latency, usual.wish) == (600, "balanced", Wish())
         assert talk.of("final")[0]["words"] == []
 
 

@@ -168,6 +168,24 @@ def test_a_segment_is_cut_where_nobody_speaks(segment, words, committed, voiced_
     assert segment.cut_frame() == cut
 
 
+@pytest.mark.parametrize(
+    ("shown", "seconds", "voiced", "due"),
+    [
+        ("", 0.65, 0.65, True),  # the first words are not waited for
+        ("so", 0.65, 0.65, False),  # somebody speaks: two windows are to come together
+        ("so", 0.95, 0.95, True),  # and they have
+        ("so", 0.70, 0.58, True),  # nobody speaks, and what was said is all there
+        ("so", 0.62, 0.58, False),  # perhaps somebody still speaks
+        ("so", 0.75, 0.64, False),  # what was said ends in a window that is not whole yet
+        ("so", 0.95, 0.28, False),  # nothing was said since
+    ],
+)
+def test_an_update_waits_for_two_windows_where_that_gains_something(segment, shown, seconds, voiced, due):
+    segment.hearing.heard, segment._shown = 15, (shown, "")  # one window is heard
+    segment.hearing.samples, segment.voiced_samples = round(seconds * 16_000), round(voiced * 16_000)
+    assert bool(segment.due_frames(2)) == due
+
+
 def test_a_client_may_end_a_segment_itself(engine, nano, spoken):
     samples = spoken[1].samples
     middle = len(samples) // 2

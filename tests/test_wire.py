@@ -19,7 +19,7 @@ def start(**fields):
 def test_everything_has_a_default():
     message = start()
     assert (message.sample_rate, message.encoding, message.channels) == (16_000, "pcm_s16le", 1)
-    assert (message.options.update_ms, message.options.partials, message.words) == (300, True, True)
+    assert (message.options.update_ms, message.options.partials, message.words) == (600, True, True)
     assert (message.resume, message.after) == (None, 0)
 
 

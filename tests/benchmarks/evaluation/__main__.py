@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from streamer.engine import Engine
-from streamer.latency import BALANCED, LATENCIES
+from streamer.latency import LATENCIES
 from streamer.options import Options
 from tests.benchmarks.common import Clock, Settings
 from tests.benchmarks.evaluation import confidence, corpus, edges, frontier, nothing, voices
@@ -58,7 +58,7 @@ class Evaluation:
             "nothing": nothing.hear(self.player.engine, Options(), QUICK_MINUTES if self.quick else MINUTES),
         }
         if JUDGING in self.parts:
-            results["dial"] = self.figures(JUDGING, DIAL | {f"{BALANCED}, 600 ms": Options(step_ms=600)})
+            results["dial"] = self.figures(JUDGING, DIAL)
             results["drafts"] = self.drafts()
         if TUNING in self.parts:
             steps = frontier.QUICK_STEPS_MS if self.quick else frontier.STEPS_MS

@@ -6,9 +6,10 @@ cache:  | prompt prefix | audio embeddings | suffix | committed tokens | draft |
 ```
 One forward reads what changed, the suffix and a draft: the last hypothesis and what the CTC head hears behind it. It
 tells the greedy token after each position. The draft stands as far as it agrees; where it does not, the greedy token
-takes its place and the rest is tried behind that one, as long as this gets anywhere. So a good draft costs one forward
-and a bad one costs what decoding without it would; the result is the same. Committed tokens are forced: they stand
-whether greedy decoding still agrees or not, and what follows them must not lengthen the last committed word.
+takes its place and the rest is tried behind that one. Once this gets nowhere, tokens are written one by one until one
+of them is met in what is left of the draft. So a good draft costs one forward and a bad one no more of them than
+decoding without it would; the result is the same. Committed tokens are forced: they stand whether greedy decoding
+still agrees or not, and what follows them must not lengthen the last committed word.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from model.granite import Extension, Prediction
 from model.guards import loop_length
 from model.processor import Prompt
 
-NEAR = 5  # tokens within which a draft may go on that has words too many
+NEAR = 8  # tokens of a failed draft among which the one that was written is looked for
 LEAST_PROBABILITY = 1e-6  # of a committed token that greedy decoding no longer agrees with
 
 
@@ -63,6 +64,7 @@ class Dictation:
         self._written: list[int] = []  # tokens accepted in the pass under way
         self._values: list[float] = []
         self._draft: list[int] = []  # tokens that the next prediction checks
+        self._rest: list[int] = []  # of a draft that failed: to be gone on with where it is met again
         self._next = Extension(self.slot, 0, torch.empty(0))
 
     def begin(self, embeddings: Tensor, first_changed: int, limit: int, tail: Sequence[int] = ()) -> None:
@@ -81,7 +83,8 @@ class Dictation:
         else:
             start, pieces = 0, [self._embed(self._prefix)]
         self._limit = max(limit, self.committed)
-        self._draft, self._written, self._values = [*self.tokens, *tail][: self._limit], [], []
+        self._draft, self._rest = [*self.tokens, *tail][: self._limit], []
+        self._written, self._values = [], []
         pieces += [embeddings[kept:], self._embed(self._suffix + self._draft)]
         self._audio = len(embeddings)
         # The first round always gets behind what is committed, so no later one has to look after that place.
@@ -113,11 +116,20 @@ class Dictation:
                 self._finish()
                 return
             if token != drafted:  # what follows was said after another token
-                self._draft = rest_of(draft[index:], token) if index or first_round else []
+                self._draft = self._next_draft(token, draft[index:] if index or first_round else None)
                 break
         last = len(self._prefix) + self._audio + len(self._suffix) + len(self._written) - 1
         told = self._embed(self._written[-1:] + self._draft)
         self._next = Extension(self.slot, last, told, predictions=1 + len(self._draft))
+
+    def _next_draft(self, token: int, rest: list[int] | None) -> list[int]:
+        """What to try behind `token`, which was written in place of the first of `rest`; None: not even one agreed."""
+        if rest is not None:
+            self._rest = rest
+        if token in self._rest[:NEAR]:
+            self._rest = self._rest[self._rest.index(token) + 1 :]
+            return self._rest
+        return [] if rest is None else rest[1:]
 
     def close(self) -> None:
         """Gives the slot back."""
@@ -126,9 +138,3 @@ class Dictation:
     def _finish(self) -> None:
         self.tokens, self.log_probs = self._written, self._values[: len(self._written)]
         self.writing = False
-
-
-def rest_of(draft: list[int], token: int) -> list[int]:
-    """What of a draft may follow `token`, which was written in place of its first: the draft left words out, or not."""
-    near = draft[:NEAR]
-    return draft[near.index(token) + 1 :] if token in near else draft[1:]

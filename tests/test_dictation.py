@@ -126,6 +126,36 @@ def say(dictation, *tokens):
             dictation.read(Prediction([token] * count, [-0.5] * count))
 
 
+def rounds_until(text, draft):
+    """Forwards that it takes to write a text with this draft, by a model that goes on rightly from what is right."""
+    dictation, rounds = scripted(limit=NEVER, tokens=draft), 0
+    while dictation.writing:
+        told = [*dictation._written, *dictation._draft]
+        first = len(dictation._written)
+        right = [told[:end] == text[:end] for end in range(first, len(told) + 1)]
+        tokens = [[*text, 0][end] if right[end - first] else -1 for end in range(first, len(told) + 1)]
+        dictation.read(Prediction(tokens, [-0.5] * len(tokens)))
+        rounds += 1
+    assert dictation.tokens == text
+    return rounds
+
+
+@pytest.mark.parametrize(
+    ("draft", "rounds"),
+    [
+        (range(1, 21), 1),
+        ([1, 2, 3, 90, *range(5, 21)], 2),  # another word
+        ([1, 2, 3, *range(5, 21)], 3),  # a word too few
+        ([1, 2, 3, 90, 91, *range(4, 21)], 2),  # words too many
+        ([1, 2, 3, 90, 91, *range(7, 21)], 5),  # three words for two: met again once they are written
+        ([1, 2, 3, 90, 5, 6, 7, 8, 91, *range(10, 21)], 3),  # two places
+        (range(100, 120), 21),  # nothing is right: no more than without a draft
+    ],
+)
+def test_a_draft_that_failed_is_gone_on_with_where_it_is_met_again(draft, rounds):
+    assert rounds_until([*range(1, 21)], [*draft]) == rounds
+
+
 def test_decoding_stops_at_the_limit():
     dictation = scripted(limit=5)
     say(dictation, *range(10, 30))

@@ -37,7 +37,7 @@ class Evidence:
 class Policy:
     """How much evidence a word needs: of each ladder the first rung counts whose probability it reaches."""
 
-    commit: Sequence[Evidence] = (Evidence(0.4, 2, 10), Evidence(0.0, 3, 40))  # 200 ms; 800 ms
+    commit: Sequence[Evidence] = (Evidence(0.5, 2, 10), Evidence(0.0, 3, 75))  # 200 ms; 1.5 s
     last_margin_frames: int = 15  # 300 ms more, to be committed while no other word follows
     show: Sequence[Evidence] = (Evidence(0.2, 2, 10), Evidence(0.0, 4, 200))  # 200 ms; 4 s, a block
     patience: int = 2  # updates in a row that must contradict what is shown before it is replaced

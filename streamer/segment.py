@@ -47,6 +47,7 @@ class Segment:
         self._updates: list[int] = []  # in a row that wrote each token of the last hypothesis
         self._screen = Screen()
         self._encoding: Span | None = None
+        self._last = False  # the update under way is the last: it began when the segment had ended
         self._shown = ("", "")
 
     def _new_hearing(self) -> Hearing:
@@ -88,7 +89,7 @@ class Segment:
 
     def span(self) -> Span:
         """What to encode: an update begins."""
-        self._encoding = self.hearing.span()
+        self._encoding, self._last = self.hearing.span(), self.hearing.ended
         return self._encoding
 
     def hear(self, heard: Heard) -> None:
@@ -156,7 +157,7 @@ class Segment:
     def _conclude(self, before: Sequence[int]) -> None:
         dictation = self.dictation
         self.words = self._place_words()
-        if self.hearing.ended:
+        if self._last:
             self._finish()
             return
         self._updates = standing(dictation.tokens, before, self._updates)
@@ -207,7 +208,7 @@ class Segment:
         """The hypothesis' words among the frames. Committed words keep their places, the rest lies behind them."""
         words = self._model.processor.words(self.dictation.tokens)
         spelled = said(words) if self._model.config.plus else [(TaggedWord(text), tokens) for text, tokens in words]
-        placed = [] if self.hearing.ended else [word for word in self.words if word.tokens <= self.dictation.committed]
+        placed = [] if self._last else [word for word in self.words if word.tokens <= self.dictation.committed]
         reached, origin = (placed[-1].tokens, placed[-1].end) if placed else (0, 0)
         rest = [(word, tokens) for word, tokens in spelled if tokens > reached]
         frames = self.hearing.log_probs[origin:]

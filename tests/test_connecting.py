@@ -17,6 +17,8 @@ import srt
 from clients.connecting import main
 from model import GraniteSpeech, Wish
 from streamer.access import Access, digest
+from streamer.commit import Policy
+from streamer.latency import BALANCED, LATENCIES, Latency
 from streamer.options import Options
 from tests.speaking import FINALS_ONLY, Service, finals, local, service
 
@@ -75,10 +77,11 @@ async def start(
 
 
 async def test_the_finals_of_a_recording_are_printed_as_they_would_be_without_a_daemon(
-    there: Service, connect: Connect, nano: GraniteSpeech
+    there: Service, connect: Connect, nano: GraniteSpeech, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # a step longer than the recordings: no partials, whose commitments would depend on how busy the machine is
-    result = await connect(there.url, CLOCKS, HOTEL, "--speed", 0, "--step", 10_000)
+    # without commitments, which would depend on how busy the machine is
+    monkeypatch.setitem(LATENCIES, BALANCED, Latency(600, Policy(commit=())))
+    result = await connect(there.url, CLOCKS, HOTEL, "--speed", 0)
     expected = [final.text for index in range(2) for final in finals(local(nano, index, FINALS_ONLY))]
     assert (result.code, result.err) == (0, "")
     assert result.out.splitlines() == expected

@@ -87,6 +87,20 @@ def test_finals_equal_offline_however_the_audio_is_cut(nano, engine, spoken, whi
         assert final.text == nano.transcribe(segment)
 
 
+@pytest.mark.parametrize("steps", range(1, 8))
+def test_a_segment_that_ends_while_an_update_is_under_way_is_heard_as_a_whole(nano, engine, spoken, steps):
+    samples = spoken[3].samples
+    stream = engine.open(Options(step_ms=300, policy=NEVER))
+    stream.push(samples[:16_000])
+    for _ in range(steps):
+        engine.step()
+    stream.push(samples[16_000:])
+    stream.end()
+    engine.run()
+    (final,) = of(Final, stream.events())
+    assert final.text == nano.transcribe(samples[round(final.start * 16_000) : round(final.end * 16_000)])
+
+
 def test_without_partials_finals_equal_offline(nano, engine, spoken, talk):
     equal = []
     for samples in [*(each.samples for each in spoken), talk.samples]:

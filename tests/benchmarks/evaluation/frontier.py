@@ -25,10 +25,10 @@ EVIDENCE = {
     "two updates agree": _agreed(2, 20),
     "four agree": _agreed(4, 20),
     "two agree, 2 s ago": _agreed(2, 100),
-    "likely, 0.2": _likely(0.2),
-    "likely, 0.4": _likely(0.4),
-    "likely, 0.6": _likely(0.6),
-    "likely, 0.4, else 3 s": replace(DEFAULT, commit=(DEFAULT.commit[0], Evidence(0.0, 6, 150))),
+    "likely, 0.5": _likely(0.5),
+    "likely, 0.8": _likely(0.8),
+    "likely, 0.5, else 0.8 s": replace(DEFAULT, commit=(DEFAULT.commit[0], Evidence(0.0, 3, 40))),
+    "likely, 0.5, else 3 s": replace(DEFAULT, commit=(DEFAULT.commit[0], Evidence(0.0, 6, 150))),
     "nothing promised": replace(DEFAULT, commit=()),
 }
 DISPLAY = {

@@ -13,8 +13,8 @@ DOUBTFUL = DEFAULT.commit[-1]  # asked of words that are not likely
 AT_ONCE = (Evidence(0.0, 1, 0),)
 
 
-def _likely(probability: float) -> Policy:
-    return replace(DEFAULT, commit=(replace(DEFAULT.commit[0], probability=probability), DOUBTFUL))
+def _likely(probability: float, otherwise: Evidence = DOUBTFUL) -> Policy:
+    return replace(DEFAULT, commit=(replace(DEFAULT.commit[0], probability=probability), otherwise))
 
 
 def _agreed(updates: int, margin_frames: int) -> Policy:
@@ -27,8 +27,8 @@ EVIDENCE = {
     "two agree, 2 s ago": _agreed(2, 100),
     "likely, 0.5": _likely(0.5),
     "likely, 0.8": _likely(0.8),
-    "likely, 0.5, else 0.8 s": replace(DEFAULT, commit=(DEFAULT.commit[0], Evidence(0.0, 3, 40))),
-    "likely, 0.5, else 3 s": replace(DEFAULT, commit=(DEFAULT.commit[0], Evidence(0.0, 6, 150))),
+    "likely, 0.5, else 0.8 s": _likely(0.5, Evidence(0.0, 3, 40)),
+    "likely, 0.5, else 3 s": _likely(0.5, Evidence(0.0, 6, 150)),
     "nothing promised": replace(DEFAULT, commit=()),
 }
 DISPLAY = {

@@ -18,12 +18,13 @@ import torch
 from model import GraniteSpeech
 from model.alignment import Alphabet
 from model.features import FFT_SIZE, LogMel
-from model.nano import align, evaluate, export, synthesize, texts, train
+from model.nano import align, evaluate, export, mishearing, synthesize, texts, train
 from model.nano.augment import Distortion, Ear
 from model.nano.batches import Corpus, Lessons
 from model.nano.language_stage import Copying
+from model.nano.mishearing import Mishearing
 from model.nano.network import PAD, hub_config, labels_of, new_network, read_labels
-from model.nano.optimizer import Optimizer
+from model.nano.optimizer import Optimizer, orthogonal
 from model.nano.shards import Shard, ShardWriter
 from model.nano.templates import TEMPLATES, cardinal, ordinal, year
 from model.nano.texts import clean, is_held_out
@@ -71,7 +72,10 @@ def test_every_stage_trains_and_the_export_loads(work: Path, tmp_path: Path) -> 
     cooled = work / "encoder" / "cooled.pt"
     align.align_shards(work, cooled)
     assert (work / "train/pico/pico-000.ends").read_text().count("\n") == 4
-    run(work, "language", "--steps", "2")
+    mishearing.main(mishearing.parse(["--work", str(work), "--checkpoint", str(cooled), "--hours", "0.001"]))
+    misheard = (work / "misheard.jsonl").rename(tmp_path / "misheard.jsonl").read_text().splitlines()
+    assert json.loads(misheard[0])["said"], "an encoder of two steps hears nothing that can be learned from"
+    run(work, "language", "--steps", "2", "--easy-steps", "1")
     parts = [f"encoder={cooled}", f"language_model={work / 'language/last.pt'}"]
     run(work, "speech", "--steps", "2", "--init", *parts)
     heard = work / "speech/last.pt"
@@ -110,6 +114,49 @@ def test_a_step_is_equally_large_in_all_directions_of_a_matrix() -> None:
         assert moved[name].abs().max() < 1.1 * rate, "AdamW's first step, and some decay"
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(3, 40, 96), (2, 96, 40)])
+def test_orthogonal_keeps_directions_and_levels_sizes(shape: tuple[int, int, int], dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(1)
+    matrices = torch.randn(shape, generator=generator)
+    left, _, right = torch.linalg.svd(matrices, full_matrices=False)
+    sizes = torch.diagonal(left.mT @ orthogonal(matrices, dtype) @ right.mT, dim1=1, dim2=2)
+    assert 0.5 < sizes.min() < sizes.max() < 1.5, "the quintic leaves 0.7 to 1.2, bfloat16 rounds"
+
+
+def test_keeping_embeddings_leaves_them_alone(work: Path, tmp_path: Path) -> None:
+    shutil.copytree(work / "train", tmp_path / "train")
+    shutil.copy(work / "sentences.txt", tmp_path)
+    first = run(tmp_path, "language", "--steps", "1", "--keep-embeddings")
+    second = run(tmp_path, "language", "--steps", "2", "--keep-embeddings")
+    changed = {name for name, value in second.items() if not torch.equal(value, first[name])}
+    table = "language_model.model.embed_tokens.weight"
+    assert table not in changed
+    assert "language_model.model.norm.weight" in changed
+
+
+def test_letters_are_misheard_by_what_stands_around_them() -> None:
+    rng = random.Random(1)
+    heard = Mishearing([("the ghost", "the gost")] * 80)
+    assert heard.hear("the ghost", rng) == "the gost"
+    assert heard.hear("", rng) == ""
+    assert heard.hear("zzz", rng) == "zzz", "what was never said is heard as it is"
+    heard = Mishearing([("urban slums", "erban slumbs"), ("urban slums", "erban slums")] * 80)
+    assert {heard.hear("slums", rng) for _ in range(200)} == {"slums", "slumbs"}
+
+
+def test_levels_of_hearing_do_not_mix() -> None:
+    pairs = [("cat", "cat")] * 40 + [("cat", "kat")] * 120
+    heard, rng = Mishearing(pairs), random.Random(1)
+    words = heard.hear(" ".join(["cat"] * 50), rng).split()
+    assert len(set(words)) == 1, "a clip is heard well or badly, all of it"
+
+
+def test_speech_that_nobody_could_understand_teaches_no_mishearing() -> None:
+    with pytest.raises(AssertionError, match="no clip was heard well enough"):
+        Mishearing([("hello there", "zzz")])
+
+
 def test_what_is_to_be_copied_is_the_audio_without_its_blanks(work: Path) -> None:
     copying, rng = Copying(work), random.Random(2)
     copies = [copying.draw(rng, learned=False) for _ in range(200)]
@@ -125,6 +172,18 @@ def test_learned_copying_meets_silence_and_wrong_tokens(work: Path) -> None:
     heard = [[token for token in copy.audio if token != PAD] for copy in copies]
     assert any(not copy.answer and copy.audio for copy in copies)
     assert 0.01 < sum(tokens != copy.answer for tokens, copy in zip(heard, copies, strict=True)) / 200 < 0.9
+
+
+def test_natural_text_is_set_right_once_an_encoder_has_been_listened_to(work: Path, tmp_path: Path) -> None:
+    shutil.copy(work / "sentences.txt", tmp_path)
+    pair = {"said": "five birds are on the roof", "heard": "five burds are on the roof"}
+    (tmp_path / "misheard.jsonl").write_text(f"{json.dumps(pair)}\n" * 80)
+    copying, rng = Copying(tmp_path), random.Random(2)
+    rows = [copying.draw(rng, learned=True) for _ in range(100)]
+    heard = [copying.processor.decode([token for token in row.audio if token != PAD]) for row in rows]
+    said = [copying.processor.decode(row.answer) for row in rows]
+    assert sum("burds" in text for text in heard) > 50
+    assert not any("burds" in text for text in said)
 
 
 def test_a_clip_without_text_has_no_words_to_align(work: Path) -> None:

@@ -17,7 +17,8 @@ from torch import Tensor
 from model.alignment import Alphabet, align
 from model.features import FRAME_SAMPLES
 from model.nano.augment import Distortion, Ear
-from model.nano.network import new_network
+from model.nano.network import network_of
+from model.nano.precision import autocast
 from model.nano.shards import Shard
 from model.speech import GraniteSpeech
 
@@ -32,7 +33,7 @@ def word_ends(network: GraniteSpeech, alphabet: Alphabet, ear: Ear, clips: Seque
     lengths = [len(each) for each in features]
     if not any(lengths):
         return [[] for _ in clips]
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with autocast():
         logits = network.encoder(torch.cat(features), network.encoder.layout(lengths)).logits
     found: Ends = []
     for log_probs, (_, text) in zip(logits.float().log_softmax(-1).split(lengths), clips, strict=True):
@@ -43,9 +44,7 @@ def word_ends(network: GraniteSpeech, alphabet: Alphabet, ear: Ear, clips: Seque
 
 def align_shards(work: Path, checkpoint: Path) -> None:
     """Align every shard that has no ends yet, or fewer than clips."""
-    saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    network = new_network(saved["config"]).eval()
-    network.load_state_dict(saved["mean"])
+    network = network_of(checkpoint)
     alphabet, ear = Alphabet(network.config), Ear()
     for index in sorted((work / "train").glob("*/*.jsonl")):
         shard, path = Shard(index), index.with_suffix(".ends")
@@ -63,7 +62,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--checkpoint", type=Path, required=True, help="of the encoder stage")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="of the encoder stage, or an exported model")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     align_shards(arguments.work, arguments.checkpoint)

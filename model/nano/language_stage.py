@@ -5,8 +5,8 @@ natural text would let it guess from what it has said instead of looking. Blanks
 step, few in some rows and many in others. Learned without them, copying means "the token at the next place"; blanks
 that come in later then make it worse and worse (17 % right at 50 % blanks after 1600 steps, whatever the rate), until
 "the next token that is no blank" is found from nothing. With them it is found at once: 64 % right after 500 steps of 24
-rows, 96 % after 950, at every share of blanks. Last comes what else the projector will really give: wrong tokens,
-natural text, long silence at the end.
+rows, 96 % after 950, at every share of blanks. Last comes what else the projector will really give: wrong tokens, long
+silence at the end, and above all natural text as the encoder mishears it (`mishearing`), to be set right.
 """
 
 from __future__ import annotations
@@ -20,18 +20,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.nano.mishearing import Mishearing
 from model.nano.network import END, PAD, SPECIAL, VOCABULARY
 from model.nano.texts import is_held_out, templated
 from model.nano.tokens import processor_of
 from model.speech import GraniteSpeech
 
-RANDOM_STEPS = 950  # of random tokens alone, until copying is there
 EXAMPLES = 24  # for each worker at a step
+ROWS_TOGETHER = 6
 BLANKS = 0.6  # most chance of one more blank before each token; half of the rows have more than 0.42
-NATURAL = 0.5  # share of natural text, after that
-WRONG = 0.05  # share of tokens that are heard wrongly, after that
+NATURAL = 0.8  # share of natural text, after that
+MISHEARD = 0.9  # of which is misheard, once an encoder has told how
+WRONG = 0.05  # share of tokens that are heard wrongly in all other rows, after that
 TAIL = 0.5  # share of rows that end in silence, after that
-MOST_TOKENS = 80  # of an answer
+MOST_WORDS = 36  # of natural text
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +51,25 @@ class Copying:
         self.processor = processor_of(work)
         lines = (work / "sentences.txt").read_text("utf8").splitlines()
         self._sentences = [line for line in lines if not is_held_out(line)]
+        misheard = work / "misheard.jsonl"
+        self._mishearing = Mishearing.read(misheard) if misheard.exists() else None
 
     def draw(self, rng: random.Random, learned: bool) -> Copy:
         """One example: random tokens and blanks alone, until it is `learned` to copy them."""
+        wrong = WRONG if learned else 0.0
         if learned and rng.random() < NATURAL:
-            answer = self.processor.encode(self._text(rng))[:MOST_TOKENS]
+            text = self._text(rng)
+            answer = heard = self.processor.encode(text)
+            if self._mishearing and rng.random() < MISHEARD:
+                heard, wrong = self.processor.encode(self._mishearing.hear(text, rng)), 0.0
         else:
-            answer = [_any_token(rng) for _ in range(rng.randint(4, 40 if learned else 28))]
+            answer = heard = [_any_token(rng) for _ in range(rng.randint(4, 40 if learned else 28))]
         blanks = BLANKS * rng.random() ** 0.5
         audio: list[int] = []
-        for token in answer:
+        for token in heard:
             while rng.random() < blanks:
                 audio.append(PAD)
-            audio.append(_any_token(rng) if learned and rng.random() < WRONG else token)
+            audio.append(_any_token(rng) if rng.random() < wrong else token)
         audio += [PAD] * (rng.choice([1, 3, 9, 30]) if learned and rng.random() < TAIL else 0)
         return Copy(audio + [PAD] * (-len(audio) % 3), answer)
 
@@ -69,7 +77,7 @@ class Copying:
         """A sentence or several; now and then none, for audio that says nothing."""
         parts = rng.choice([0, 1, 1, 2, 2, 4]) if rng.random() < 0.5 else 1
         texts = [templated(rng)[0] if rng.random() < 0.2 else rng.choice(self._sentences) for _ in range(parts)]
-        return " ".join(texts)
+        return " ".join(" ".join(texts).split()[:MOST_WORDS])
 
 
 def _any_token(rng: random.Random) -> int:
@@ -86,36 +94,42 @@ def answer_loss(
     """
     model = network.language_model
     prefix, suffix = model.embed(prompt[0]), model.embed(prompt[1])
-    parts: list[Tensor] = []
-    lengths: list[int] = []
-    asked: list[int] = []  # positions whose prediction counts
+    logits: list[Tensor] = []
     wanted: list[int] = []
-    at = 0
-    for heard, answer in zip(audio, answers, strict=True):
-        before = len(prefix) + len(heard) + len(suffix)
-        parts += [prefix, heard, suffix, model.embed(answer)]
-        # the last token of the suffix predicts the answer's first, the answer's last token the end
-        asked += range(at + before - 1, at + before + len(answer))
-        wanted += [*answer, END]
-        lengths.append(before + len(answer))
-        at += lengths[-1]
-    target = torch.tensor(wanted, device=network.device)
-    logits = model(torch.cat([part.float() for part in parts]), lengths)[torch.tensor(asked)]
-    right = (logits.argmax(-1) == target).float().mean()
-    return F.cross_entropy(logits.float(), target, label_smoothing=smoothing), float(right)
+    # rows that are about as long: attention fills all of them up to the longest
+    rows = sorted(zip(audio, answers, strict=True), key=lambda row: len(row[0]) + len(row[1]))
+    for start in range(0, len(rows), ROWS_TOGETHER):
+        parts: list[Tensor] = []
+        lengths: list[int] = []
+        asked: list[int] = []  # positions whose prediction counts
+        at = 0
+        for heard, answer in rows[start : start + ROWS_TOGETHER]:
+            before = len(prefix) + len(heard) + len(suffix)
+            parts += [prefix, heard, suffix, model.embed(answer)]
+            # the last token of the suffix predicts the answer's first, the answer's last token the end
+            asked += range(at + before - 1, at + before + len(answer))
+            wanted += [*answer, END]
+            lengths.append(before + len(answer))
+            at += lengths[-1]
+        logits.append(model(torch.cat([part.float() for part in parts]), lengths)[torch.tensor(asked)])
+    predicted, target = torch.cat(logits).float(), torch.tensor(wanted, device=network.device)
+    right = (predicted.argmax(-1) == target).float().mean()
+    return F.cross_entropy(predicted, target, label_smoothing=smoothing), float(right)
 
 
 class LanguageStage:
     """Batches and loss."""
 
-    def __init__(self, work: Path, seed: int) -> None:
+    def __init__(self, work: Path, seed: int, easy_steps: int, keep_embeddings: bool) -> None:
         self.copying, self.seed = Copying(work), seed
+        self.easy_steps, self.keep_embeddings = easy_steps, keep_embeddings
         prompt = self.copying.processor.prompt()
         self.prompt = (prompt.prefix, prompt.suffix)
 
     def trained(self, network: GraniteSpeech) -> list[nn.Parameter]:
         """The parameters that learn."""
-        return list(network.language_model.parameters())
+        kept = network.language_model.model.embed_tokens.weight if self.keep_embeddings else None
+        return [parameter for parameter in network.language_model.parameters() if parameter is not kept]
 
     def prepare(self, step: int) -> None:
         """Nothing to do."""
@@ -123,7 +137,7 @@ class LanguageStage:
     def loss(self, network: GraniteSpeech, step: int, worker: int) -> tuple[Tensor, dict[str, float], float]:
         """The loss of one worker's batch and figures; the seconds are those that so many tokens would last."""
         rng = random.Random(f"{self.seed}/{step}/{worker}/copy")
-        copies = [self.copying.draw(rng, step >= RANDOM_STEPS) for _ in range(EXAMPLES)]
+        copies = [self.copying.draw(rng, step >= self.easy_steps) for _ in range(EXAMPLES)]
         audio = [network.language_model.embed(copy.audio) for copy in copies]
         loss, right = answer_loss(network, self.prompt, audio, [copy.answer for copy in copies])
         seconds = sum(len(copy.audio) for copy in copies) * 0.1

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
+
+import torch
 
 from model.config import SpeechConfig
 from model.speech import GraniteSpeech
@@ -103,6 +106,16 @@ def new_network(config: dict[str, Any]) -> GraniteSpeech:
             parameter.data.normal_(0.0, config["initializer_range"])
         assert parameter.ndim <= 2, name
     return network
+
+
+def network_of(path: Path) -> GraniteSpeech:
+    """What a stage has reached, by its checkpoint's running mean, or an exported model from its folder; in float32."""
+    if path.is_dir():
+        return GraniteSpeech.load(str(path), torch.float32)
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    network = new_network(saved["config"])
+    network.load_state_dict(saved["mean"])
+    return network.eval()
 
 
 def replica(network: GraniteSpeech) -> GraniteSpeech:

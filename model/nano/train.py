@@ -23,8 +23,9 @@ import torch
 from torch import Tensor, nn
 
 from model.nano.evaluate import Judge
-from model.nano.network import hub_config, new_network, replica
+from model.nano.network import hub_config, network_of, new_network, replica
 from model.nano.optimizer import Optimizer
+from model.nano.precision import autocast
 from model.nano.stages import stage_named, ways_to_listen
 from model.nano.tokens import processor_of
 from model.speech import GraniteSpeech
@@ -113,7 +114,7 @@ class Trainer:
         return {**figures, "norm": float(norm)}, sum(seconds for _, _, seconds in done)
 
     def _gradients(self, worker: int) -> tuple[list[Tensor], dict[str, float], float]:
-        with torch.autocast(self.device.type, dtype=torch.bfloat16):
+        with autocast(self.device):
             loss, figures, seconds = self.stage.loss(self.networks[worker], self.step, worker)
         found = torch.autograd.grad(loss, self.learning, allow_unused=True)
         empty = zip(found, self.learning, strict=True)
@@ -137,10 +138,7 @@ def load_parts(network: GraniteSpeech, path: Path) -> None:
     """Take a part from another stage's checkpoint, or from an exported model: `encoder=PATH` names it."""
     part, _, file = str(path).partition("=")
     assert part in PARTS, f"--init takes PART=PATH with a part of {PARTS}, not {path}"
-    if Path(file).is_dir():  # an exported model: what an earlier run has reached
-        mean = GraniteSpeech.load(file, torch.float32).state_dict()
-    else:
-        mean = torch.load(file, map_location="cpu", weights_only=True)["mean"]
+    mean = network_of(Path(file)).state_dict()
     wanted = {name.removeprefix(part + "."): value for name, value in mean.items() if name.startswith(part + ".")}
     getattr(network, part).load_state_dict(wanted)
 
@@ -158,7 +156,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=1.2e-3, help="learning rate")
     parser.add_argument("--warm-up", type=int, default=400, help="steps in which the rate rises")
     parser.add_argument("--batch-seconds", type=float, default=24.0, help="audio for each worker at a step")
-    parser.add_argument("--easy-steps", type=int, default=1200, help="of short single utterances, at first")
+    parser.add_argument(
+        "--easy-steps", type=int, default=1200, help="of short single utterances, or of random tokens, at first"
+    )
+    parser.add_argument(
+        "--keep-embeddings", action="store_true", help="in `language`: for a projector that already aims at them"
+    )
     parser.add_argument(
         "--ramp-steps", type=int, default=8000, help="in which distortion then grows to its full strength"
     )

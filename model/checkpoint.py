@@ -19,7 +19,7 @@ from model.errors import CheckpointError
 from model.files import NANO, counts, naming_faults, shards
 from model.hub import Repository
 from model.known import Size
-from model.linear import Bits, Linear, in_four_bits, packers, put
+from model.linear import Kept, Linear, in_four_bits, packers, put
 from model.packed import Packed
 
 HEAD, EMBEDDING = "language_model.lm_head.weight", "language_model.model.embed_tokens.weight"
@@ -101,7 +101,7 @@ def met(module: nn.Module) -> tuple[int, int]:
 
 
 def load_weights(
-    module: nn.Module, directory: Path, dtype: torch.dtype, device: torch.device, bits: Bits = "none"
+    module: nn.Module, directory: Path, dtype: torch.dtype, device: torch.device, bits: Kept = "none"
 ) -> None:
     """Fills a module made on the `meta` device, strictly. Weights that `bits` packs are packed as they are read.
 

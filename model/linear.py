@@ -1,4 +1,4 @@
-"""Layers whose weight may be packed into eight or four bits, and which weights of a network are."""
+"""Layers whose weight may be packed into fewer bits than it is computed with, and which weights of a network are."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.packed import Int4, Int8, Packed
+from model.packed import Bfloat16, Int4, Int8, Packed
+from model.precision import product_type
 
-Bits = Literal["none", "int8", "int4"]
+Bits = Literal["none", "int8", "int4"]  # what a user may ask for
+Kept = Bits | Literal["bfloat16"]  # and what is done unasked, on a processor that emulates bfloat16
 
 
 class Linear(nn.Linear):
@@ -52,7 +54,7 @@ class Embedding(nn.Embedding):
 
     def __init__(self, count: int, width: int) -> None:
         super().__init__(count, width)
-        self.packed: Int8 | None = None
+        self.packed: Bfloat16 | Int8 | None = None
 
     def rows(self, tokens: Tensor, dtype: torch.dtype) -> Tensor:
         """Tokens `[T]` to `[T, width]`."""
@@ -64,13 +66,21 @@ class Embedding(nn.Embedding):
 Pack = Callable[[Tensor, torch.device], Packed]
 
 
-def packers(network: nn.Module, bits: Bits) -> dict[str, Pack]:
+def by_default(bits: Bits, device: torch.device) -> tuple[torch.dtype, Kept]:
+    """The type that a device computes in, and how weights are kept that are published in bfloat16, if nobody says."""
+    dtype = product_type(device)
+    return dtype, "bfloat16" if bits == "none" and dtype == torch.float32 else bits
+
+
+def packers(network: nn.Module, bits: Kept) -> dict[str, Pack]:
     """For each weight that is to be packed, by its name, how.
 
     Small layers and adapters are never packed: they are made of torch's own classes.
     """
     if bits == "none":
         return {}
+    if bits == "bfloat16":
+        return dict.fromkeys(_layers(network), Bfloat16.pack)
     four = in_four_bits(network) if bits == "int4" else set()
     return {name: Int4.pack if name in four else Int8.pack for name in _layers(network)}
 

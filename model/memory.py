@@ -11,7 +11,7 @@ import torch
 
 from model.errors import CheckpointError
 from model.known import KNOWN, Size
-from model.linear import Bits
+from model.linear import Kept
 from model.packed import GROUP
 
 GB = 1e9
@@ -29,15 +29,15 @@ class Form:
     four_bits: float  # of one that `int4` packs into four bits, its share of a group's scales included
 
     @classmethod
-    def of(cls, dtype: torch.dtype, bits: Bits = "none") -> Form:
+    def of(cls, dtype: torch.dtype, bits: Kept = "none") -> Form:
         """The form that `--dtype` and `--quantize` make."""
         name = str(dtype).removeprefix("torch.") if bits == "none" else bits
         return PACKED.get(name) or cls(name, dtype.itemsize, dtype.itemsize)
 
 
-PACKED = {"int8": Form("int8", 1, 1), "int4": Form("int4", 1, 0.5 + 4 / GROUP)}
 BFLOAT16 = Form("bfloat16", 2, 2)
-FORMS = (Form("float32", 4, 4), BFLOAT16, *PACKED.values())
+PACKED = {"bfloat16": BFLOAT16, "int8": Form("int8", 1, 1), "int4": Form("int4", 1, 0.5 + 4 / GROUP)}
+FORMS = (Form("float32", 4, 4), *PACKED.values())
 
 
 def free_bytes(device: torch.device) -> int | None:

@@ -1,4 +1,4 @@
-"""Weights in eight or four bits, and products with them: what is read from memory at each token is a half or a quarter.
+"""Weights in sixteen, eight or four bits, and products with them: what is read at each token is that much less.
 
 Weights are rounded, what they are multiplied with hardly is. For a few rows, as in decoding, there are kernels on a CPU
 that read the packed weights themselves, and rows in bfloat16. For many rows the arithmetic takes longer than the
@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-FEW_8, FEW_4 = 8, 96  # rows up to which the kernels for eight and four bits are faster than unpacking
+FEW_16, FEW_8, FEW_4 = 4, 8, 96  # rows up to which the kernels for so many bits are faster than unpacking
 LANES = 16  # columns that the kernel for eight bits reads at once: of a width that leaves a rest it reads too far
 PIECE = 1 << 17  # weights that are packed at once: larger pieces would leave holes in memory as large as the weights
 UNPACKED = 1 << 21  # weights that are unpacked at once: 4 MB in bfloat16; fewer make worse products
@@ -25,6 +25,39 @@ BLOCKS = (64, 32)  # rows that kernels for four bits have side by side
 PLAIN = tuple(range(BLOCKS[0]))  # the order of rows where no kernel wants another
 MIDDLE = 8  # the code of a group's middle value
 LAST = 15
+
+
+class Bfloat16(nn.Module):
+    """Weights as they are published, for a processor that emulates bfloat16: good enough for few rows only."""
+
+    weight: Tensor  # [N, K] bfloat16
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight, persistent=False)
+
+    @classmethod
+    def pack(cls, weight: Tensor, device: torch.device) -> Self:
+        """Rounds a weight `[N, K]` if it is anything else."""
+        return cls(weight.to(device, torch.bfloat16, copy=True))
+
+    @property
+    def shape(self) -> torch.Size:
+        """Of the weight."""
+        return self.weight.shape
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """`[..., K]` to `[..., N]`."""
+        rows = inputs.reshape(-1, inputs.shape[-1])
+        if len(rows) <= FEW_16:
+            product = F.linear(rows.bfloat16(), self.weight).to(rows.dtype)
+        else:
+            product = _product(rows, self.weight)
+        return product.view(*inputs.shape[:-1], -1)
+
+    def rows(self, indices: Tensor, dtype: torch.dtype) -> Tensor:
+        """Rows `[T]` of the weight: `[T, K]`."""
+        return self.weight[indices].to(dtype)
 
 
 class Int8(nn.Module):
@@ -60,14 +93,8 @@ class Int8(nn.Module):
         if rows.device.type == "cpu" and len(rows) <= FEW_8 and rows.shape[1] % LANES == 0:
             product = torch._weight_int8pack_mm(rows.bfloat16(), self.codes, self.scales).to(rows.dtype)
         else:
-            product = self._many(rows)
+            product = _product(rows, self.codes) * self.scales.to(rows.dtype)
         return product.view(*inputs.shape[:-1], -1)
-
-    def _many(self, rows: Tensor) -> Tensor:
-        product = rows.new_empty(len(rows), len(self.codes))
-        for at in _parts(len(self.codes), UNPACKED // self.codes.shape[1]):
-            product[:, at] = F.linear(rows, self.codes[at].to(rows.dtype))
-        return product * self.scales.to(rows.dtype)
 
     def rows(self, indices: Tensor, dtype: torch.dtype) -> Tensor:
         """Rows `[T]` of the weight: `[T, K]`."""
@@ -155,7 +182,7 @@ class Int4(nn.Module):
         return product[..., self.back].transpose(0, 1).flatten(1)
 
 
-Packed = Int8 | Int4
+Packed = Bfloat16 | Int8 | Int4
 
 
 @cache
@@ -185,6 +212,14 @@ def _laid_out(numbers: Tensor, block: int) -> Tensor:
         laid = torch._convert_weight_to_int4pack_for_cpu(digits, 1).view(-1, GROUP, block // 2)
         found += torch.cat([laid & LAST, laid >> 4], dim=-1).long() << shift
     return found
+
+
+def _product(rows: Tensor, weight: Tensor) -> Tensor:
+    """Rows `[T, K]` times a weight `[N, K]` of another type, in that of the rows: `[T, N]`."""
+    product = rows.new_empty(len(rows), len(weight))
+    for at in _parts(len(weight), UNPACKED // weight.shape[1]):
+        product[:, at] = F.linear(rows, weight[at].to(rows.dtype))
+    return product
 
 
 def _pieces(weight: Tensor, multiple: int = 1) -> Iterator[tuple[slice, Tensor]]:

@@ -26,7 +26,7 @@ from model.features import SAMPLE_RATE, LogMel
 from model.granite import Extension, Granite, Prediction
 from model.guards import token_limit
 from model.known import KNOWN
-from model.linear import Bits
+from model.linear import Bits, Kept, by_default
 from model.processor import Processor, Prompt
 from model.projector import Projector
 from model.tasks import Wish
@@ -88,10 +88,11 @@ class GraniteSpeech(nn.Module):
 
         Args:
             model: `nano`, a path, or `owner/name`, `owner/name@revision` on the hub.
-            dtype: of the weights; by default float32 for `nano` and bfloat16, as they are published, for others.
+            dtype: of the weights; by default float32 for `nano` and bfloat16, as they are published, for others. What
+                they are multiplied with has the same type, but by default float32 on a processor without bfloat16.
             device: where to put them.
             quantize: weights of linear layers to pack: all of them into eight bits, or those of the language model
-                into four. The rest has `dtype`, by default bfloat16, which the kernels for packed weights work in.
+                into four. The rest has `dtype`, by default the type that this machine computes in.
             compile: the layers with torch.compile, now; it takes a minute or more, and less the next time.
 
         Raises:
@@ -99,9 +100,12 @@ class GraniteSpeech(nn.Module):
             GraniteStreamError: nothing can be compiled here; as above.
         """
         device = torch.device(device)
-        if dtype is None:
-            dtype = torch.float32 if model == "nano" and quantize == "none" else torch.bfloat16
-        form = memory.Form.of(dtype, quantize)
+        kept: Kept = quantize
+        if dtype is None and model == "nano" and quantize == "none":
+            dtype = torch.float32
+        elif dtype is None:
+            dtype, kept = by_default(quantize, device)
+        form = memory.Form.of(dtype, kept)
         for known in KNOWN:
             if known.name == str(model).partition("@")[0]:
                 memory.require(str(model), known.size, form, device)  # before gigabytes are fetched for nothing
@@ -111,7 +115,7 @@ class GraniteSpeech(nn.Module):
         with torch.device("meta"):
             network = cls(config)
         memory.require(str(model), size(network, directory), form, device)
-        load_weights(network, directory, dtype, device, quantize)
+        load_weights(network, directory, dtype, device, kept)
         network.equip(processor)
         network.name = str(model)
         network.eval().requires_grad_(False)

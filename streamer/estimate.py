@@ -21,8 +21,8 @@ from model.config import SpeechConfig
 from model.features import FRAME_SECONDS
 from model.granite import Extension
 from model.known import Size
-from model.linear import Bits, in_four_bits, packers, put
-from model.packed import Int4, Int8
+from model.linear import Bits, Kept, by_default, in_four_bits, packers, put
+from model.packed import Bfloat16, Int4, Int8, Packed
 from model.speech import GraniteSpeech, Span
 from streamer.hearing import OVERLAP_FRAMES
 
@@ -126,23 +126,27 @@ def _fastest(work: Callable[[], object], device: torch.device) -> float:
 
 
 def made_up(bits: Bits, device: torch.device) -> GraniteSpeech:
-    """A network of the slice's shape with weights that mean nothing: bfloat16, or packed."""
+    """A network of the slice's shape with weights that mean nothing, kept as `GraniteSpeech.load` would keep them."""
     with torch.device("meta"):
         network = GraniteSpeech(SpeechConfig.parse(SLICE))
+    dtype, kept = by_default(bits, device)
     four = in_four_bits(network) if bits == "int4" else set()
-    for name in packers(network, bits):
-        put(network, name, _packed(network.get_parameter(name).flatten(1).shape, name in four, device))
+    for name in packers(network, kept):
+        shape = network.get_parameter(name).flatten(1).shape
+        put(network, name, _packed(shape, "int4" if name in four else "int8" if kept == "int4" else kept, device))
     for module in network.modules():
         for name, each in {**module._parameters, **module._buffers}.items():
             if each is not None and each.is_meta:
-                kind = torch.bfloat16 if each.is_floating_point() else each.dtype
+                kind = dtype if each.is_floating_point() else each.dtype
                 made = torch.full(each.shape, VALUE if each.is_floating_point() else 0, dtype=kind, device=device)
                 setattr(module, name, nn.Parameter(made, requires_grad=False) if name in module._parameters else made)
     return network.eval()
 
 
-def _packed(shape: torch.Size, four: bool, device: torch.device) -> Int8 | Int4:
-    if not four:
+def _packed(shape: torch.Size, kept: Kept, device: torch.device) -> Packed:
+    if kept == "bfloat16":
+        return Bfloat16(torch.full(shape, VALUE, dtype=torch.bfloat16, device=device))
+    if kept == "int8":
         codes = torch.ones(shape, dtype=torch.int8, device=device)
         return Int8(codes, torch.full(shape[:1], VALUE, dtype=torch.bfloat16, device=device))
     packed = Int4(shape[0], shape[1], device)

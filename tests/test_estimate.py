@@ -7,6 +7,7 @@ import time
 import pytest
 import torch
 
+from model import precision
 from model.checkpoint import met
 from model.granite import Extension
 from model.known import Size
@@ -41,12 +42,16 @@ def test_longer_steps_cost_less() -> None:
     assert pace.load(size, 0.3) > pace.load(size, 0.6) > pace.load(size, 1.2)
 
 
+@pytest.mark.parametrize("knows_bfloat16", [True, False])
 @pytest.mark.parametrize("bits", ["none", "int8", "int4"])
-def test_a_slice_is_a_network_of_the_form_asked_for(bits: Bits) -> None:
+def test_a_slice_is_a_network_of_the_form_asked_for(
+    bits: Bits, knows_bfloat16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "_processor_knows_bfloat16", lambda: knows_bfloat16)
     network = made_up(bits, CPU)
-    assert network.dtype == torch.bfloat16
+    assert network.dtype == (torch.bfloat16 if knows_bfloat16 else torch.float32)
     layers = [each for each in network.modules() if isinstance(each, Linear)]
-    assert all((each.packed is None) == (bits == "none") for each in layers)
+    assert all((each.packed is None) == (bits == "none" and knows_bfloat16) for each in layers)
     if bits == "int4":
         in_four = {type(each.packed) for each in network.language_model.modules() if isinstance(each, Linear)}
         assert in_four == {Int4}

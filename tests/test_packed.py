@@ -1,4 +1,4 @@
-"""Weights in eight and four bits: how far they are off, and that every way to multiply with them agrees."""
+"""Weights in sixteen, eight and four bits: how far they are off, and that every way to multiply with them agrees."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model import packed
+from model import packed, precision
 from model.linear import Embedding, Linear, packers
 from model.lora import LoraConfig
-from model.packed import Int4, Int8, Packed
+from model.packed import Bfloat16, Int4, Int8, Packed
 from model.projection import Projection
 from model.speech import GraniteSpeech, Span
 from tests.checkpoints import VARIANTS, save, speech
 
 CPU = torch.device("cpu")
 TIED, UNTIED = VARIANTS[0], VARIANTS[2]
-KINDS = [Int8, Int4]
+KINDS = [Bfloat16, Int8, Int4]
 
 # Runs alone, because a process knows one kind of processor.
 OTHER_PROCESSOR = """
@@ -46,8 +46,15 @@ def matrix(weight: Packed) -> Tensor:
 @pytest.fixture
 def unpacking(monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights are unpacked for any number of rows, in the type of the inputs."""
-    monkeypatch.setattr(packed, "FEW_8", 0)
-    monkeypatch.setattr(packed, "FEW_4", 0)
+    for few in ("FEW_16", "FEW_8", "FEW_4"):
+        monkeypatch.setattr(packed, few, 0)
+
+
+@pytest.fixture(params=[True, False], ids=["bfloat16", "emulated"])
+def computed_in(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> torch.dtype:
+    """What a processor computes in that knows bfloat16, and one that does not."""
+    monkeypatch.setattr(precision, "_processor_knows_bfloat16", lambda: request.param)
+    return torch.bfloat16 if request.param else torch.float32
 
 
 @pytest.mark.usefixtures("unpacking")
@@ -66,16 +73,24 @@ def test_four_bits_are_off_by_half_a_step_of_their_group() -> None:
     assert ((matrix(Int4.pack(weight, CPU)) - weight).abs() <= 0.53 * step + 2**-8 * weight.abs().max()).all()
 
 
+@pytest.mark.usefixtures("unpacking")
+def test_sixteen_bits_are_the_weights_themselves() -> None:
+    weight, inputs = draw(70, 128), draw(5, 128, seed=1)
+    kept = Bfloat16.pack(weight, CPU)
+    torch.testing.assert_close(kept(inputs), inputs @ weight.bfloat16().float().T)
+    assert torch.equal(kept.rows(torch.tensor([3, 0]), torch.float32), weight.bfloat16()[[3, 0]].float())
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("rows", [1, 64, 100])
 def test_kernels_for_few_rows_agree_with_unpacking(monkeypatch: pytest.MonkeyPatch, kind: type, rows: int) -> None:
-    weight, inputs = kind.pack(draw(rows, 192), CPU), draw(5, 192, seed=1).bfloat16()
+    weight, inputs = kind.pack(draw(rows, 192), CPU), draw(4, 192, seed=1).bfloat16()
     with torch.inference_mode():
         kernel = weight(inputs).float()
-        monkeypatch.setattr(packed, "FEW_8", 0)
-        monkeypatch.setattr(packed, "FEW_4", 0)
+        for few in ("FEW_16", "FEW_8", "FEW_4"):
+            monkeypatch.setattr(packed, few, 0)
         unpacked = weight(inputs.float())
-    assert kernel.shape == (5, rows)
+    assert kernel.shape == (4, rows)
     assert (kernel - unpacked).norm() <= 0.01 * unpacked.norm()  # bfloat16 rounds by up to 2**-9
 
 
@@ -124,10 +139,10 @@ def test_an_adapter_stays_whole_beside_a_packed_weight(kind: type) -> None:
 
 @pytest.mark.parametrize("bits", ["int8", "int4"])
 @pytest.mark.parametrize("variant", [TIED, UNTIED], ids=str)
-def test_a_checkpoint_is_loaded_packed(tmp_path: Path, variant: object, bits: str) -> None:
+def test_a_checkpoint_is_loaded_packed(tmp_path: Path, variant: object, bits: str, computed_in: torch.dtype) -> None:
     save(variant, tmp_path)
     network = GraniteSpeech.load(tmp_path, quantize=bits)
-    assert network.dtype == torch.bfloat16
+    assert network.dtype == computed_in
     head, table = network.language_model.lm_head.packed, network.language_model.model.embed_tokens.packed
     assert isinstance(table, Int8)
     if variant is TIED:
@@ -135,6 +150,25 @@ def test_a_checkpoint_is_loaded_packed(tmp_path: Path, variant: object, bits: st
     linear = [each for each in network.modules() if isinstance(each, Linear)]
     assert all(each.packed is not None and each.weight is None for each in linear)
     assert network.transcribe(speech(16_000), max_tokens=4) is not None
+
+
+@pytest.mark.parametrize("variant", [TIED, UNTIED], ids=str)
+def test_a_processor_without_bfloat16_keeps_it_and_computes_in_float32(
+    tmp_path: Path, variant: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "_processor_knows_bfloat16", lambda: False)
+    save(variant, tmp_path)
+    network, whole = GraniteSpeech.load(tmp_path), GraniteSpeech.load(tmp_path, dtype=torch.float32)
+    large = [each for each in network.modules() if isinstance(each, Linear)]
+    assert {type(each.packed) for each in large} == {Bfloat16}, "as small in memory as it is published"
+    spans = [Span(torch.randn(60, 160, generator=torch.Generator().manual_seed(1)))]
+    with torch.inference_mode():
+        (kept,), (exact,) = network.encode(spans), whole.encode(spans)
+    assert kept.embeddings.dtype == torch.float32
+    # weights are rounded by up to 2**-9 of themselves, nothing else is
+    assert (kept.embeddings - exact.embeddings).norm() <= 0.02 * exact.embeddings.norm()
+    assert network.transcribe(speech(16_000), max_tokens=4) is not None
+    assert GraniteSpeech.load(tmp_path, dtype=torch.bfloat16).dtype == torch.bfloat16, "who asks for it gets it"
 
 
 def test_a_tied_head_and_its_table_are_the_same_memory(tmp_path: Path) -> None:
@@ -145,7 +179,7 @@ def test_a_tied_head_and_its_table_are_the_same_memory(tmp_path: Path) -> None:
 
 def test_packed_nano_hears_what_it_heard() -> None:
     samples = speech(48_000)
-    whole, light = GraniteSpeech.load("nano", dtype=torch.bfloat16), GraniteSpeech.load("nano", quantize="int8")
+    whole, light = (GraniteSpeech.load("nano", torch.bfloat16, quantize=bits) for bits in ("none", "int8"))
     sizes = [sum(each.nbytes for each in {*one.parameters(), *one.buffers()}) for one in (whole, light)]
     assert sizes[1] < 0.55 * sizes[0]
     features = whole.features(samples)

@@ -18,8 +18,8 @@ from model.alignment import Alphabet, align
 from model.features import FRAME_SAMPLES
 from model.nano.augment import Distortion, Ear
 from model.nano.network import network_of
-from model.nano.precision import autocast
 from model.nano.shards import Shard
+from model.precision import autocast
 from model.speech import GraniteSpeech
 
 CLIPS = 16  # at once
@@ -46,7 +46,8 @@ def align_shards(work: Path, checkpoint: Path) -> None:
     """Align every shard that has no ends yet, or fewer than clips."""
     network = network_of(checkpoint)
     alphabet, ear = Alphabet(network.config), Ear()
-    for index in sorted((work / "train").glob("*/*.jsonl")):
+    # the first shard of every source, then the second, and so on: it may be stopped at any time
+    for index in sorted((work / "train").glob("*/*.jsonl"), key=lambda path: (path.stem[-3:], path)):
         shard, path = Shard(index), index.with_suffix(".ends")
         done = len(path.read_text().splitlines()) if path.exists() else 0
         with path.open("a") as out:

@@ -23,11 +23,11 @@ from rapidfuzz.distance import Levenshtein
 
 from model.nano.batches import Corpus, Lessons
 from model.nano.network import network_of, read_labels
-from model.nano.precision import autocast
+from model.precision import autocast
 
 REACHES = (2, 1, 0)  # letters on each side that a count depends on: as many as were seen often enough
 OFTEN = 12  # times
-SHARES = (1, 2, 3, 4)  # of levels of how badly a clip is heard, each with counts of its own: errors come together
+SHARES = (1, 2, 3, 1)  # of levels of how badly a clip is heard, each with counts of its own: errors come together
 WORST = 0.6  # character error rate of clips that teach nothing any more
 BATCH_SECONDS = 40.0
 

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from model.nano.precision import product_type
+from model.precision import product_type
 
 WEIGHT_DECAY = 0.01
 BETAS = (0.9, 0.98)

@@ -21,8 +21,8 @@ from model.nano.network import PAD, labels_of
 from model.speech import GraniteSpeech
 
 TOKEN_CTC = 0.6
-COPY = 0.5
-COPIES = 3  # examples of pseudo-audio beside each worker's batch
+COPY = 1.0
+COPIES = 10  # examples of pseudo-audio beside each worker's batch
 SMOOTHING = 0.05
 CUT = 0.3  # share of items that are cut off while somebody speaks, as a stream meets them
 

@@ -25,9 +25,9 @@ from torch import Tensor, nn
 from model.nano.evaluate import Judge
 from model.nano.network import hub_config, network_of, new_network, replica
 from model.nano.optimizer import Optimizer
-from model.nano.precision import autocast
 from model.nano.stages import stage_named, ways_to_listen
 from model.nano.tokens import processor_of
+from model.precision import autocast
 from model.speech import GraniteSpeech
 
 AVERAGE = 0.999  # of the running mean of weights, which is what is evaluated and exported

@@ -1,8 +1,8 @@
 """Word and character error rates of a checkpoint by voice set: `python -m model.nano.evaluate --work DIR`.
 
-Each set is read by the whole model (`GraniteSpeech.transcribe`) and by its CTC head alone. Intervals are 95 % of a
-bootstrap over speakers. `--whisper DIR` puts a faster-whisper model beside it, `--nothing MINUTES` counts the words
-that are heard in silence and in noise.
+Each set is read by the whole model, in one piece (`GraniteSpeech.transcribe`) and as a stream, and by its CTC head
+alone. Intervals are 95 % of a bootstrap over speakers. `--whisper DIR` puts a faster-whisper model beside it,
+`--nothing MINUTES` counts the words that are heard in silence and in noise.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from model.nano.templates import cardinal
 from model.nano.texts import SPOKEN
 from model.speech import GraniteSpeech
 
+FEED_SAMPLES = SAMPLE_RATE // 10
 NOISE_LEVELS_DB = (None, -60, -40, -25)  # of full scale; None is digital silence
 
 
@@ -79,6 +80,21 @@ def hear_characters(network: GraniteSpeech, samples: Tensor) -> str:
     features = Ear().features(samples, Distortion())
     layout = network.encoder.layout([len(features)])
     return read_labels(network.encoder(features.to(network.device, network.dtype), layout).logits.argmax(-1).tolist())
+
+
+def streaming(network: GraniteSpeech) -> Callable[[Tensor], str]:
+    """A way to hear samples as they come, with the default options: the finals of a stream."""
+    from streamer.engine import Engine
+    from streamer.events import Final
+
+    engine = Engine(network)
+
+    def hear(samples: Tensor) -> str:
+        stream = engine.open()
+        events = [event for piece in samples.split(FEED_SAMPLES) for event in stream.feed(piece)] + stream.finish()
+        return " ".join(event.text for event in events if isinstance(event, Final) and event.text)
+
+    return hear
 
 
 def normalise(text: str) -> str:
@@ -139,6 +155,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     network = GraniteSpeech.load(arguments.model, getattr(torch, arguments.dtype), quantize=arguments.quantize)
     ways: dict[str, Callable[[Tensor], str]] = {
         "words": network.transcribe,
+        "streamed": streaming(network),
         "ctc": lambda samples: hear_characters(network, samples),
     }
     if arguments.whisper:

@@ -90,8 +90,8 @@ def streaming(network: GraniteSpeech) -> Callable[[Tensor], str]:
     engine = Engine(network)
 
     def hear(samples: Tensor) -> str:
-        stream = engine.open()
-        events = [event for piece in samples.split(FEED_SAMPLES) for event in stream.feed(piece)] + stream.finish()
+        stream, starts = engine.open(), range(0, len(samples), FEED_SAMPLES)
+        events = [event for at in starts for event in stream.feed(samples[at : at + FEED_SAMPLES])] + stream.finish()
         return " ".join(event.text for event in events if isinstance(event, Final) and event.text)
 
     return hear

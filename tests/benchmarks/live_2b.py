@@ -5,7 +5,7 @@ calls are real, as the engine makes them for a recording. The last hypothesis is
 decoded token by token (as if the CTC head drafted nothing) or drafted right (as if it drafted all): the truth for real
 weights lies between. RTF: seconds of the whole stream / seconds of audio; below 1 it keeps up. encode, read, decode:
 the parts of that in the encoder, in forwards of many positions, in forwards of one. estimate: what
-`granite-stream models` says beforehand. `--layers 2` tries it with two layers of each stack. Needs 10 GiB.
+`granite-stream models` says beforehand. `--layers 2` tries it with two layers of each stack. Needs 15 GiB.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from streamer.engine import Engine
 from streamer.estimate import TIMED, TOKENS_A_SECOND, made_up, measure
 from streamer.options import Options
 from tests.benchmarks.common import SAMPLE_RATE, Clock, Settings, recordings, streamed, texts
-from tests.benchmarks.offline_2b import enough_memory, ours, repacked, shape_2b
+from tests.benchmarks.offline_2b import enough_memory, loaded, ours, shape_2b
 from tests.benchmarks.report import save, table
 
 STEPS_MS = (300, 600, 1200, 2400)
@@ -78,7 +78,7 @@ def run(settings: Settings) -> None:
     network = ours(shape_2b(settings.layers))
     clip, results = recordings()["talk"][: SECONDS * SAMPLE_RATE], {}
     for form, bits in TIMED.items():
-        packed = network if bits == "none" else repacked(network, bits)
+        packed = loaded(network, bits)
         pace, size = measure(made_up(bits, network.device)), Size(0, 0, *met(network))
         for step in STEPS_MS:
             for drafted in (False, True):

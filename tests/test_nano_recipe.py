@@ -124,17 +124,6 @@ def test_orthogonal_keeps_directions_and_levels_sizes(shape: tuple[int, int, int
     assert 0.5 < sizes.min() < sizes.max() < 1.5, "the quintic leaves 0.7 to 1.2, bfloat16 rounds"
 
 
-def test_keeping_embeddings_leaves_them_alone(work: Path, tmp_path: Path) -> None:
-    shutil.copytree(work / "train", tmp_path / "train")
-    shutil.copy(work / "sentences.txt", tmp_path)
-    first = run(tmp_path, "language", "--steps", "1", "--keep-embeddings")
-    second = run(tmp_path, "language", "--steps", "2", "--keep-embeddings")
-    changed = {name for name, value in second.items() if not torch.equal(value, first[name])}
-    table = "language_model.model.embed_tokens.weight"
-    assert table not in changed
-    assert "language_model.model.norm.weight" in changed
-
-
 def test_letters_are_misheard_by_what_stands_around_them() -> None:
     rng = random.Random(1)
     heard = Mishearing([("the ghost", "the gost")] * 80)

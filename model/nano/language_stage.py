@@ -120,16 +120,14 @@ def answer_loss(
 class LanguageStage:
     """Batches and loss."""
 
-    def __init__(self, work: Path, seed: int, easy_steps: int, keep_embeddings: bool) -> None:
-        self.copying, self.seed = Copying(work), seed
-        self.easy_steps, self.keep_embeddings = easy_steps, keep_embeddings
+    def __init__(self, work: Path, seed: int, easy_steps: int) -> None:
+        self.copying, self.seed, self.easy_steps = Copying(work), seed, easy_steps
         prompt = self.copying.processor.prompt()
         self.prompt = (prompt.prefix, prompt.suffix)
 
     def trained(self, network: GraniteSpeech) -> list[nn.Parameter]:
         """The parameters that learn."""
-        kept = network.language_model.model.embed_tokens.weight if self.keep_embeddings else None
-        return [parameter for parameter in network.language_model.parameters() if parameter is not kept]
+        return list(network.language_model.parameters())
 
     def prepare(self, step: int) -> None:
         """Nothing to do."""

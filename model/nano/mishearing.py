@@ -3,7 +3,7 @@
 The CTC head writes what it hears letter by letter, as it sounds: "erban slumbs" for "urban slums". A language model
 that has read three million words can set that right, but hears a tenth of them in training, and slowly. So the head
 listens to some hours of training speech once, and what it makes of every letter, by the letters around it, is counted:
-then any text can be misheard without being spoken, and the language model learns to set it right at ten times the pace.
+then any text can be misheard without being spoken, and is learned from several times as fast as speech.
 
 Writes DIR/misheard.jsonl, a line a clip with what was `said` and `heard`.
 """

@@ -21,7 +21,7 @@ def stage_named(arguments: argparse.Namespace) -> Any:
     if arguments.stage == "encoder":
         return EncoderStage(work, seed, seconds, arguments.easy_steps, ramp)
     if arguments.stage == "language":
-        return LanguageStage(work, seed, arguments.easy_steps, arguments.keep_embeddings)
+        return LanguageStage(work, seed, arguments.easy_steps)
     return SpeechStage(work, seed, seconds, ramp, joint=arguments.stage == "joint")
 
 

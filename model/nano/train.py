@@ -160,9 +160,6 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--easy-steps", type=int, default=1200, help="of short single utterances, or of random tokens, at first"
     )
     parser.add_argument(
-        "--keep-embeddings", action="store_true", help="in `language`: for a projector that already aims at them"
-    )
-    parser.add_argument(
         "--ramp-steps", type=int, default=8000, help="in which distortion then grows to its full strength"
     )
     parser.add_argument("--evaluate-every", type=int, default=500, help="steps; 0 never")

@@ -169,9 +169,14 @@ class Processor:
         return self.tokenizer.decode_batch([[token] for token in range(self.config.text.vocab_size)])
 
     def lengthening(self) -> Tensor:
-        """Which tokens would go on with the word before them, `[vocabulary]` bool: their first character says so."""
+        """Which tokens would go on with the word before them, `[vocabulary]` bool: their first character says so.
+
+        A special token has none: what comes behind it would go on with the word. But the one that stops ends it.
+        """
         firsts = [piece[:1] for piece in self._pieces]
-        return torch.tensor([first in JOINTS or (first != "" and category(first) in IN_WORDS) for first in firsts])
+        found = torch.tensor([first == "" or first in JOINTS or category(first) in IN_WORDS for first in firsts])
+        found[self.stop_token] = False
+        return found
 
     def decode(self, tokens: list[int]) -> str:
         """Tokens to text without special tokens."""

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from functools import partial
 
-from websockets.asyncio.server import broadcast
 from websockets.exceptions import ConnectionClosed
 
 from streamer import wire
+from streamer.dialogue import converse, farewell_for, hear, part
+from streamer.fields import WireError
 from streamer.line import Line
 from streamer.options import Options
 from streamer.session import Farewell, Hold, Session
 from streamer.sessions import Sessions
 from streamer.watching import follow
-from streamer.wire import Close, Finalize, Start, Stop, Watch, WireError
+from streamer.wire import Close, Finalize, Start, Stop, Watch
 
 START_SECONDS = 10.0  # a connection may take to say what it wants
 ACK_SECONDS = 0.5  # of audio between two acks: so at least one a second, however the audio is cut
-CLIENTS_FAULT = {1002, 1003, 1007, 1009}  # close codes of websockets for what a client must not send
 
 
-async def converse(socket: Line, sessions: Sessions, address: str) -> None:
+async def speak(socket: Line, sessions: Sessions, address: str) -> None:
     """Everything from the first message to the close frame."""
     try:
         start = await _first_message(socket, sessions.limits.options)
@@ -32,17 +32,22 @@ async def converse(socket: Line, sessions: Sessions, address: str) -> None:
     except ConnectionClosed:
         return  # it left before it said what it wanted
     except (Farewell, WireError) as refusal:
-        await part(socket, sessions, _farewell(refusal))
+        await part(socket, sessions, farewell_for(refusal))
         return
     try:
         hold = sessions.attach(session, start.after)
     except WireError as refusal:  # the session stays as it is: its own client may still come
-        await part(socket, sessions, _farewell(refusal))
+        await part(socket, sessions, farewell_for(refusal))
         return
     keep, outcome = False, "failed"
     try:
         hold.acknowledged = session.incoming.seconds
-        farewell = await _dialogue(socket, sessions, session, hold)
+        farewell = await converse(
+            socket,
+            hold,
+            _tell(socket, sessions.model, session, hold),
+            hear(socket, session, hold, sessions.limits.idle_seconds, partial(_take, session)),
+        )
         heard = await part(socket, sessions, farewell)
         # A client that did not answer the close frame may not have got what came before it.
         finished = session.over and heard and session.backlog.next() is None
@@ -50,22 +55,6 @@ async def converse(socket: Line, sessions: Sessions, address: str) -> None:
         outcome = farewell.error or farewell.code.name.lower()
     finally:
         sessions.release(session, hold, keep, outcome)
-
-
-async def part(socket: Line, sessions: Sessions, farewell: Farewell) -> bool:
-    """Says why, and closes; true if the other side answered."""
-    if farewell.error or farewell.code is Close.INTERNAL:  # without an error of its own: the stream's was an event
-        sessions.metrics.count_error(farewell.error or "internal")
-    if farewell.error:
-        broadcast([socket], wire.error(farewell.error, farewell.reason))  # `send` would wait for who does not read
-    await socket.part(farewell.code, wire.reason(farewell.reason))
-    return socket.close_code not in (None, Close.LOST)
-
-
-def _farewell(error: Farewell | WireError) -> Farewell:
-    if isinstance(error, Farewell):
-        return error
-    return Farewell(Close.TOO_BIG if error.code == "too_big" else Close.POLICY, str(error), error.code)
 
 
 async def _first_message(socket: Line, plain: Options) -> Start | Watch:
@@ -82,63 +71,18 @@ async def _first_message(socket: Line, plain: Options) -> Start | Watch:
     return message
 
 
-async def _dialogue(socket: Line, sessions: Sessions, session: Session, hold: Hold) -> Farewell:
-    """Hears and tells until one of them, or the session, knows how this ends."""
-    async with asyncio.TaskGroup() as tasks:
-        sides = [
-            tasks.create_task(_until_parting(_tell(socket, sessions.model, session, hold), hold)),
-            tasks.create_task(_until_parting(_hear(socket, session, hold, sessions.limits.idle_seconds), hold)),
-            tasks.create_task(_until_parting(_notice(socket), hold)),
-        ]
-        farewell = await hold.farewell
-        for side in sides:
-            side.cancel()  # lost: a message that was read, or sent in part; neither was acknowledged
-    return farewell
-
-
-async def _until_parting(side: Coroutine[None, None, None], hold: Hold) -> None:
-    """Runs one side of the dialogue; how it ends is how the connection ends."""
-    try:
-        await side
-    except (Farewell, WireError) as error:
-        hold.end(_farewell(error))
-    except ConnectionClosed as closed:
-        ours = closed.sent is not None and not closed.rcvd_then_sent
-        fault = ours and closed.sent is not None and closed.sent.code in CLIENTS_FAULT
-        # on purpose: nobody will be back
-        left = not ours and closed.rcvd is not None and closed.rcvd.code == Close.DONE
-        hold.end(Farewell(Close.LOST, "connection lost", resumable=not (fault or left)))
-
-
-async def _notice(socket: Line) -> None:
-    """Ends with the connection, also while the others wait for something else."""
-    await socket.wait_closed()
-    raise socket.protocol.close_exc
-
-
-async def _hear(socket: Line, session: Session, hold: Hold, idle_seconds: float) -> None:
-    """Takes what the client sends, and no more than can be worked on: a full queue stops reading the socket."""
-    while True:
-        await asyncio.sleep(0)  # a flood of tiny messages, all here already, must not keep the loop from the others
-        await session.room()
-        try:
-            async with asyncio.timeout(idle_seconds if idle_seconds and not session.farewell else None):
-                message = await socket.recv()
-        except TimeoutError:
-            session.end(Farewell(Close.GOING_AWAY, f"nothing came for {idle_seconds:g} s"))
-            continue
-        if hold.farewell.done():
-            return  # taken over just now: the other connection has been told from where to replay
-        if isinstance(message, bytes):
-            session.hear(message)
-            continue
-        match wire.parse(message):
-            case Finalize(id=name):
-                session.finalize(name)
-            case Stop():
-                session.end(Farewell(Close.DONE))
-            case Start() | Watch():
-                raise WireError("start came twice; one connection is one stream")
+def _take(session: Session, message: str | bytes) -> None:
+    """Does what a message asks for."""
+    if isinstance(message, bytes):
+        session.hear(message)
+        return
+    match wire.parse(message):
+        case Finalize(id=name):
+            session.finalize(name)
+        case Stop():
+            session.end(Farewell(Close.DONE))
+        case Start() | Watch():
+            raise WireError("start came twice; one connection is one stream")
 
 
 async def _tell(socket: Line, model: str, session: Session, hold: Hold) -> None:

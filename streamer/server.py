@@ -19,7 +19,7 @@ from streamer import access
 from streamer.access import SUBPROTOCOL, Access, Refusal
 from streamer.line import Line
 from streamer.metrics import Metrics
-from streamer.native import converse
+from streamer.native import speak
 from streamer.pages import TEXT, Health, Page, files, pages
 from streamer.sessions import Limits, Sessions
 from streamer.wire import Close
@@ -32,7 +32,7 @@ CLOSE_SECONDS = 5.0  # for the answer to a close frame
 WITH_TOKEN = {"/metrics"}  # what tells something; other pages tell nothing, or must be seen by other machines
 
 Dialogue = Callable[[Line, Sessions, str], Awaitable[None]]
-DIALOGUES: dict[str, Dialogue] = {"/v1/stream": converse}  # path: what is spoken there
+DIALOGUES: dict[str, Dialogue] = {"/v1/stream": speak}  # path: what is spoken there
 
 
 @dataclass(slots=True)

@@ -14,9 +14,10 @@ from streamer.backlog import Backlog
 from streamer.channels import Speaker
 from streamer.delays import Delay, Delays
 from streamer.events import Done, Error, Event, Final
+from streamer.fields import WireError
 from streamer.incoming import Incoming
 from streamer.options import Options
-from streamer.wire import Close, Start, WireError, numbered
+from streamer.wire import Close, Numbered, Start
 
 LEAST_SECONDS = 0.02  # of audio handed on at once, so that a flood of single samples costs the memory of samples
 SLOW_SECONDS = 10.0  # a client may take to read once it is a whole backlog behind
@@ -39,6 +40,13 @@ class Feed(Protocol):
 
     async def room(self) -> None:
         """Waits until more samples may be pushed."""
+
+
+class Dialect(Protocol):
+    """How a stream's events are put into messages."""
+
+    def tell(self, event: Event) -> Sequence[str]:
+        """The messages for an event; none, where a protocol has none."""
 
 
 Take = Callable[[list[Event]], None]
@@ -76,9 +84,10 @@ class Session:
         start: Start,
         open_feed: Callable[[Options, Take], Feed],
         observe: Callable[[Delay], None],
+        dialect: Dialect | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Opens the stream that the client asks for.
+        """Opens the stream that the client asks for, to be told of in a dialect: the native one if none is given.
 
         Raises:
             WireError: there is no such audio format, or the model cannot do what is asked for.
@@ -95,6 +104,7 @@ class Session:
         self.over = False  # nothing more will be said
         self.finals = 0
         self.speaker: Speaker | None = None  # on a channel, if the client named one
+        self._dialect = dialect or Numbered(start.words)
         self._observe, self._clock = observe, clock
         self._delays = Delays()
         self._few = bytearray()  # bytes too few to be worth a call; not acknowledged
@@ -195,6 +205,12 @@ class Session:
 
     # --- to the client ---
 
+    def say(self, message: str) -> None:
+        """Has something told that is no event of the stream, in its place behind all that has happened so far."""
+        self.backlog.append(message)
+        if self.hold:
+            self.hold.news.set()
+
     def told(self) -> None:
         """The backlog's next event has been sent."""
         self.backlog.tell()
@@ -206,7 +222,9 @@ class Session:
             if isinstance(event, Error):  # of the stream itself: it can neither go on nor be resumed
                 self.farewell = Farewell(Close.INTERNAL, event.message)
             self.over = isinstance(event, Done | Error)
-            self.backlog.append(numbered(self.backlog.count + 1, event, self.start.words), self.over)
+            messages = self._dialect.tell(event)
+            for number, message in enumerate(messages, start=1):
+                self.backlog.append(message, self.over and number == len(messages))
         if self.speaker:
             self.speaker.say(events)
         for delay in self._delays.take(events, self._clock()):

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from streamer.channels import Channels
+from streamer.fields import WireError
 from streamer.metrics import Metrics
 from streamer.options import Options
-from streamer.session import Farewell, Feed, Hold, Session, Take
-from streamer.wire import Close, Start, WireError
+from streamer.session import Dialect, Farewell, Feed, Hold, Session, Take
+from streamer.wire import Close, Start
 
 log = logging.getLogger("granite_stream")
 
@@ -73,16 +74,34 @@ class Sessions:
         connected = sum(entry.session.hold is not None for entry in self._entries.values())
         return {"connected": connected, "waiting": len(self._entries) - connected}
 
-    def open(self, start: Start, address: str) -> Session:
-        """A new session.
+    def admit(self) -> Worker:
+        """Finds room for one more.
+
+        Raises:
+            Farewell: it would be too much.
+        """
+        assert self.worker is not None, "no connection is taken before the network is loaded"
+        most = self.limits.most_sessions
+        if self.draining:
+            kind, why = "draining", "the service is restarting"
+        elif len(self._entries) >= most:
+            kind, why = "sessions", f"all {most} sessions are taken"
+        elif refusal := self.worker.refusal():
+            kind, why = "load", refusal
+        else:
+            return self.worker
+        self.metrics.refuse(kind)
+        raise Farewell(Close.TRY_LATER, f"try again later: {why}")
+
+    def open(self, start: Start, address: str, dialect: Dialect | None = None) -> Session:
+        """A new session, told of in a dialect: the native one if none is given.
 
         Raises:
             Farewell: one more would be too much.
             WireError: there is no such audio format, or the model cannot do what is asked for.
         """
-        assert self.worker is not None, "no connection is taken before the network is loaded"
-        self._admit(self.worker)
-        session = Session(start, self.worker.open, self.metrics.observe)
+        worker = self.admit()
+        session = Session(start, worker.open, self.metrics.observe, dialect)
         if start.channel:
             session.speaker = self.channels.speak(start.channel, start.words)
         loop = asyncio.get_running_loop()
@@ -164,19 +183,6 @@ class Sessions:
                 entry.session.end(Farewell(Close.RESTART, "the service is restarting"))
             else:
                 self.forget(entry.session, "drained")
-
-    def _admit(self, worker: Worker) -> None:
-        most = self.limits.most_sessions
-        if self.draining:
-            kind, why = "draining", "the service is restarting"
-        elif len(self._entries) >= most:
-            kind, why = "sessions", f"all {most} sessions are taken"
-        elif refusal := worker.refusal():
-            kind, why = "load", refusal
-        else:
-            return
-        self.metrics.refuse(kind)
-        raise Farewell(Close.TRY_LATER, f"try again later: {why}")
 
     def _tell(self, session: Session, message: str, **fields: object) -> None:
         log.info(message, extra={"fields": {"session": session.id[:VISIBLE_CHARACTERS], **fields}})

@@ -6,10 +6,11 @@ import asyncio
 
 from streamer import wire
 from streamer.channels import MOST_WATCHERS, Watcher
+from streamer.fields import WireError
 from streamer.line import Line
 from streamer.session import Farewell
 from streamer.sessions import Sessions
-from streamer.wire import Close, Stop, WireError
+from streamer.wire import Close, Stop
 
 BEAT_SECONDS = 5.0  # of silence, then a sign of life: a page in a browser sees no pings, only messages
 

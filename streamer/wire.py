@@ -9,23 +9,30 @@ watch stop?                     ->  watching (event | watching)* | error
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
 from model.tasks import Wish
 from streamer.events import Event, Final
+from streamer.fields import (
+    WireError,
+    a_channel,
+    a_count,
+    a_flag,
+    a_number,
+    a_prompt,
+    a_text,
+    a_whole,
+    field,
+    parse_object,
+    shown,
+    some_texts,
+)
 from streamer.options import Options
 
-MOST_TEXT_CHARACTERS = 64 * 1024  # of one message; no honest one is near
-MOST_ID_CHARACTERS = 256  # of a finalize; it is kept until it is answered
-MOST_CHANNEL_CHARACTERS = 64
-MOST_KEYWORDS = 500  # their characters are bounded by Options
 REASON_BYTES = 123  # what a close frame has room for
 PLAIN = Options()
-HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # legal in JSON, but no tokenizer and no socket takes it
 
 
 class Close(IntEnum):
@@ -41,14 +48,6 @@ class Close(IntEnum):
     RESTART = 1012
     TRY_LATER = 1013  # one more would be too much
     TAKEN_OVER = 4001  # another connection has resumed the session
-
-
-class WireError(ValueError):
-    """A message that is refused; `code` is for the program at the other end, the text for whoever wrote it."""
-
-    def __init__(self, message: str, code: str = "bad_message") -> None:
-        super().__init__(message)
-        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,39 +100,32 @@ def parse(text: str, plain: Options = PLAIN) -> Message:
     Raises:
         WireError: names the field, its value and what is allowed.
     """
-    if len(text) > MOST_TEXT_CHARACTERS:
-        raise WireError(f"the message has {len(text)} characters; at most {MOST_TEXT_CHARACTERS} are read", "too_big")
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as error:  # the latter: a thousand opening brackets
-        raise WireError(f"the message is no JSON ({error})") from None
-    if not isinstance(values, dict):
-        raise WireError(f"the message is {_shown(values)}; it must be an object with a type")
+    values = parse_object(text)
     match values.get("type"):
         case "start":
             return _start(values, plain)
         case "watch":
-            return Watch(_field({"channel": None, **values}, "channel", _channel, ""))
+            return Watch(field({"channel": None, **values}, "channel", a_channel, ""))
         case "finalize":
-            return Finalize(_field(values, "id", _text, ""))
+            return Finalize(field(values, "id", a_text, ""))
         case "stop":
             return Stop()
         case other:
-            raise WireError(f"type is {_shown(other)}; it must be one of start, watch, finalize, stop")
+            raise WireError(f"type is {shown(other)}; it must be one of start, watch, finalize, stop")
 
 
 def _start(values: dict[str, Any], plain: Options) -> Start:
-    resume, after = _field(values, "resume", _text, None), _field(values, "after", _count, 0)
+    resume, after = field(values, "resume", a_text, None), field(values, "after", a_count, 0)
     if after and resume is None:
         raise WireError(f"after is {after}; it goes with resume, the session that the events are of")
     try:
         options = replace(
             plain,
-            latency=_field(values, "latency", _text, plain.latency),
-            step_ms=_field(values, "step_ms", _whole, None if values.get("latency") else plain.step_ms),
-            endpoint_ms=_field(values, "endpoint_ms", _whole, plain.endpoint_ms),
-            max_segment_seconds=_field(values, "max_segment_seconds", _number, plain.max_segment_seconds),
-            partials=_field(values, "partials", _flag, plain.partials),
+            latency=field(values, "latency", a_text, plain.latency),
+            step_ms=field(values, "step_ms", a_whole, None if values.get("latency") else plain.step_ms),
+            endpoint_ms=field(values, "endpoint_ms", a_whole, plain.endpoint_ms),
+            max_segment_seconds=field(values, "max_segment_seconds", a_number, plain.max_segment_seconds),
+            partials=field(values, "partials", a_flag, plain.partials),
             wish=_wish(values, plain.wish),
         )
     except WireError:
@@ -142,12 +134,12 @@ def _start(values: dict[str, Any], plain: Options) -> Start:
         raise WireError(str(error)) from None
     usual = Start()
     return Start(
-        sample_rate=_field(values, "sample_rate", _whole, usual.sample_rate),
-        encoding=_field(values, "encoding", _text, usual.encoding),
-        channels=_field(values, "channels", _whole, usual.channels),
+        sample_rate=field(values, "sample_rate", a_whole, usual.sample_rate),
+        encoding=field(values, "encoding", a_text, usual.encoding),
+        channels=field(values, "channels", a_whole, usual.channels),
         options=options,
-        words=_field(values, "words", _flag, True),
-        channel=_field(values, "channel", _channel, None),
+        words=field(values, "words", a_flag, True),
+        channel=field(values, "channel", a_channel, None),
         resume=resume,
         after=after,
         given=frozenset(values),
@@ -156,13 +148,13 @@ def _start(values: dict[str, Any], plain: Options) -> Start:
 
 def _wish(values: dict[str, Any], plain: Wish) -> Wish:
     wish = Wish(
-        task=_field(values, "task", _text, None),
-        language=_field(values, "language", _text, None),
-        target_language=_field(values, "target_language", _text, None),
-        punctuate=_field(values, "punctuate", _flag, None),
-        keywords=tuple(_field(values, "keywords", _texts, ())),
-        speakers=_field(values, "speakers", _flag, False),
-        prompt=_field(values, "prompt", _prompt, None),
+        task=field(values, "task", a_text, None),
+        language=field(values, "language", a_text, None),
+        target_language=field(values, "target_language", a_text, None),
+        punctuate=field(values, "punctuate", a_flag, None),
+        keywords=tuple(field(values, "keywords", some_texts, ())),
+        speakers=field(values, "speakers", a_flag, False),
+        prompt=field(values, "prompt", a_prompt, None),
     )
     if wish.chosen or wish.prompt is not None:
         return wish
@@ -190,6 +182,19 @@ def numbered(seq: int, event: Event, words: bool = True) -> str:
     return _line({**_values(event, words), "seq": seq})
 
 
+class Numbered:
+    """Tells a stream's events in the native protocol: one message each, in the order of their numbers."""
+
+    def __init__(self, words: bool = True) -> None:
+        """`words`: whether finals carry a list of them."""
+        self._words, self._count = words, 0
+
+    def tell(self, event: Event) -> list[str]:
+        """The messages for an event."""
+        self._count += 1
+        return [numbered(self._count, event, self._words)]
+
+
 def watching(channel: str) -> str:
     """The answer to `watch`, and said again while nothing else is."""
     return _line({"type": "watching", "channel": channel})
@@ -213,55 +218,3 @@ def _values(event: Event, words: bool) -> dict[str, Any]:
 
 def _line(values: dict[str, Any]) -> str:
     return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
-
-
-# --- the kinds of fields: each gives what is allowed if the value is something else, and None if it is well ---
-
-
-def _field(values: dict[str, Any], name: str, allowed: Callable[[Any], str | None], default: Any) -> Any:
-    if name not in values or (values[name] is None and default is None):
-        return default
-    value = values[name]
-    if (wanted := allowed(value)) is not None:
-        raise WireError(f"{name} is {_shown(value)}; it must be {wanted}")
-    return value
-
-
-def _whole(value: Any) -> str | None:
-    return None if isinstance(value, int) and not isinstance(value, bool) else "a whole number"
-
-
-def _count(value: Any) -> str | None:
-    return None if _whole(value) is None and value >= 0 else "a whole number, 0 or more"
-
-
-def _number(value: Any) -> str | None:
-    return None if isinstance(value, int | float) and not isinstance(value, bool) else "a number"
-
-
-def _flag(value: Any) -> str | None:
-    return None if isinstance(value, bool) else "true or false"
-
-
-def _prompt(value: Any) -> str | None:
-    return None if isinstance(value, str) and not HALF_CHARACTER.search(value) else "a text"
-
-
-def _text(value: Any) -> str | None:
-    allowed = f"a text of at most {MOST_ID_CHARACTERS} characters"
-    return None if _prompt(value) is None and len(value) <= MOST_ID_CHARACTERS else allowed
-
-
-def _channel(value: Any) -> str | None:
-    well = _prompt(value) is None and 1 <= len(value) <= MOST_CHANNEL_CHARACTERS
-    return None if well else f"a text of 1 to {MOST_CHANNEL_CHARACTERS} characters"
-
-
-def _texts(value: Any) -> str | None:
-    well = isinstance(value, list) and len(value) <= MOST_KEYWORDS and all(_prompt(each) is None for each in value)
-    return None if well else f"a list of at most {MOST_KEYWORDS} texts"
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value)  # in ASCII, so that no surrogate gets into an answer
-    return text if len(text) <= 60 else f"{text[:60]}…"

@@ -3,6 +3,7 @@
 import asyncio
 
 from streamer import native
+from streamer.dialogue import hear
 from streamer.session import Session
 from streamer.wire import Start
 from tests.servers import FakeWorker, speech
@@ -25,7 +26,7 @@ class TakenOver:
 
 async def test_audio_that_came_as_the_session_was_taken_over_is_not_taken():
     session = Session(Start(), FakeWorker().open, lambda delay: None)
-    await native._hear(TakenOver(session), session, session.attach(0), idle_seconds=0)
+    await hear(TakenOver(session), session, session.attach(0), 0, session.hear)
     assert session.incoming.frames == 0
 
 

@@ -3,8 +3,9 @@ import asyncio
 import numpy as np
 import pytest
 
+from streamer.fields import WireError
 from streamer.session import Farewell, Session
-from streamer.wire import Close, Start, WireError
+from streamer.wire import Close, Start
 from tests.servers import FakeWorker, speech, words_of
 
 

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from model.tasks import Wish
 from streamer import wire
 from streamer.events import Final, Partial, Word, from_dict
+from streamer.fields import MOST_TEXT_CHARACTERS, WireError
 from streamer.options import WISHES, Options
-from streamer.wire import Finalize, Start, Stop, WireError, parse
+from streamer.wire import Finalize, Start, Stop, parse
 
 
 def start(**fields):
@@ -144,7 +145,7 @@ def test_a_long_value_is_shown_short():
 
 def test_a_message_that_is_too_long_is_not_even_read():
     with pytest.raises(WireError) as caught:
-        parse('{"type": "stop"' + " " * wire.MOST_TEXT_CHARACTERS + "}")
+        parse('{"type": "stop"' + " " * MOST_TEXT_CHARACTERS + "}")
     assert caught.value.code == "too_big"
 
 

@@ -1,0 +1,85 @@
+"""What dialogues in all protocols have in common: one side hears, one tells, and either knows how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+
+from websockets.asyncio.server import broadcast
+from websockets.exceptions import ConnectionClosed
+
+from streamer import wire
+from streamer.fields import WireError
+from streamer.line import Line
+from streamer.session import Farewell, Hold, Session
+from streamer.sessions import Sessions
+from streamer.wire import Close
+
+CLIENTS_FAULT = {1002, 1003, 1007, 1009}  # close codes of websockets for what a client must not send
+
+
+def farewell_for(error: Farewell | WireError) -> Farewell:
+    """How a connection ends that was refused, or told something wrong."""
+    if isinstance(error, Farewell):
+        return error
+    return Farewell(Close.TOO_BIG if error.code == "too_big" else Close.POLICY, str(error), error.code)
+
+
+async def part(
+    socket: Line, sessions: Sessions, farewell: Farewell, error: Callable[[str, str], str] = wire.error
+) -> bool:
+    """Says why, by a message that `error` makes of code and text, and closes; true if the other side answered."""
+    if farewell.error or farewell.code is Close.INTERNAL:  # without an error of its own: the stream's was an event
+        sessions.metrics.count_error(farewell.error or "internal")
+    if farewell.error:
+        broadcast([socket], error(farewell.error, farewell.reason))  # `send` would wait for who does not read
+    await socket.part(farewell.code, wire.reason(farewell.reason))
+    return socket.close_code not in (None, Close.LOST)
+
+
+async def converse(socket: Line, hold: Hold, *sides: Coroutine[None, None, None]) -> Farewell:
+    """Runs the sides of a dialogue until one of them, or the session, knows how this ends."""
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(_until_parting(side, hold)) for side in (*sides, _notice(socket))]
+        farewell = await hold.farewell
+        for side in running:
+            side.cancel()  # lost: a message that was read, or sent in part; neither was acknowledged
+    return farewell
+
+
+async def hear(
+    socket: Line, session: Session, hold: Hold, idle_seconds: float, take: Callable[[str | bytes], None]
+) -> None:
+    """Takes what the client sends, and no more than can be worked on: a full queue stops reading the socket."""
+    while True:
+        await asyncio.sleep(0)  # a flood of tiny messages, all here already, must not keep the loop from the others
+        await session.room()
+        try:
+            async with asyncio.timeout(idle_seconds if idle_seconds and not session.farewell else None):
+                message = await socket.recv()
+        except TimeoutError:
+            session.end(Farewell(Close.GOING_AWAY, f"nothing came for {idle_seconds:g} s"))
+            continue
+        if hold.farewell.done():
+            return  # taken over just now: the other connection has been told from where to replay
+        take(message)
+
+
+async def _until_parting(side: Coroutine[None, None, None], hold: Hold) -> None:
+    """Runs one side of the dialogue; how it ends is how the connection ends."""
+    try:
+        await side
+    except (Farewell, WireError) as error:
+        hold.end(farewell_for(error))
+    except ConnectionClosed as closed:
+        ours = closed.sent is not None and not closed.rcvd_then_sent
+        fault = ours and closed.sent is not None and closed.sent.code in CLIENTS_FAULT
+        # on purpose: nobody will be back
+        left = not ours and closed.rcvd is not None and closed.rcvd.code == Close.DONE
+        hold.end(Farewell(Close.LOST, "connection lost", resumable=not (fault or left)))
+
+
+async def _notice(socket: Line) -> None:
+    """Ends with the connection, also while the others wait for something else."""
+    await socket.wait_closed()
+    raise socket.protocol.close_exc

@@ -12,7 +12,10 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
 
-SUBPROTOCOL = "granite-stream"  # what a browser offers beside `bearer.TOKEN`, and what is chosen
+# What browsers offer beside their token, as they cannot send headers, and what is chosen: ours, OpenAI's, Deepgram's.
+SUBPROTOCOLS = ("granite-stream", "realtime", "token")
+TOKEN_PREFIXES = ("bearer.", "openai-insecure-api-key.")
+SCHEMES = ("bearer", "token")  # of an Authorization header
 TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,256}")  # fits a header and a subprotocol as it is
 MAKE_ONE = "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
 IPV6_NETWORK_BITS = 64  # what one customer usually gets
@@ -156,7 +159,11 @@ def neighbourhood(address: str) -> str:
 
 def _token(request: Request) -> str:
     scheme, _, token = request.authorization.partition(" ")
-    if scheme.lower() == "bearer":
+    if scheme.lower() in SCHEMES:
         return token.strip()
     offered = [each.strip() for each in request.subprotocols.split(",")]
-    return next((each.removeprefix("bearer.") for each in offered if each.startswith("bearer.")), "")
+    if offered[0] == "token" and len(offered) == 2:
+        return offered[1]
+    return next(
+        (each.removeprefix(start) for each in offered for start in TOKEN_PREFIXES if each.startswith(start)), ""
+    )

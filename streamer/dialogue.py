@@ -47,6 +47,38 @@ async def converse(socket: Line, hold: Hold, *sides: Coroutine[None, None, None]
     return farewell
 
 
+async def attend(
+    socket: Line,
+    sessions: Sessions,
+    session: Session,
+    take: Callable[[str | bytes], None],
+    error: Callable[[str, str], str],
+) -> None:
+    """The whole dialogue of a protocol that does not go on with a session after its connection."""
+    hold, outcome = sessions.attach(session, 0), "failed"
+    try:
+        idle_seconds = sessions.limits.idle_seconds
+        sides = tell(socket, session, hold), hear(socket, session, hold, idle_seconds, take)
+        farewell = await converse(socket, hold, *sides)
+        await part(socket, sessions, farewell, error)
+        outcome = farewell.error or farewell.code.name.lower()
+    finally:
+        sessions.release(session, hold, keep=False, outcome=outcome)
+
+
+async def receive(socket: Line, idle_seconds: float) -> str | bytes:
+    """The next message of a client whose stream is not open yet.
+
+    Raises:
+        Farewell: nothing came for long.
+    """
+    try:
+        async with asyncio.timeout(idle_seconds or None):
+            return await socket.recv()
+    except TimeoutError:
+        raise Farewell(Close.GOING_AWAY, f"nothing came for {idle_seconds:g} s") from None
+
+
 async def hear(
     socket: Line, session: Session, hold: Hold, idle_seconds: float, take: Callable[[str | bytes], None]
 ) -> None:
@@ -63,6 +95,20 @@ async def hear(
         if hold.farewell.done():
             return  # taken over just now: the other connection has been told from where to replay
         take(message)
+
+
+async def tell(socket: Line, session: Session, hold: Hold) -> None:
+    """Sends what there is to say, in order. Sending waits while the client does not read."""
+    while True:
+        await hold.news.wait()
+        hold.news.clear()
+        while said := session.backlog.next():
+            await socket.send(said.text)
+            session.told()
+        if session.over:
+            assert session.farewell, "who ends a stream says how to part"
+            hold.end(session.farewell)
+            return
 
 
 async def _until_parting(side: Coroutine[None, None, None], hold: Hold) -> None:

@@ -15,11 +15,11 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from streamer import access
-from streamer.access import SUBPROTOCOL, Access, Refusal
+from streamer import access, native
+from streamer.access import SUBPROTOCOLS, Access, Refusal
+from streamer.dialects import deepgram, realtime, vosk
 from streamer.line import Line
 from streamer.metrics import Metrics
-from streamer.native import speak
 from streamer.pages import TEXT, Health, Page, files, pages
 from streamer.sessions import Limits, Sessions
 from streamer.wire import Close
@@ -32,7 +32,12 @@ CLOSE_SECONDS = 5.0  # for the answer to a close frame
 WITH_TOKEN = {"/metrics"}  # what tells something; other pages tell nothing, or must be seen by other machines
 
 Dialogue = Callable[[Line, Sessions, str], Awaitable[None]]
-DIALOGUES: dict[str, Dialogue] = {"/v1/stream": speak}  # path: what is spoken there
+DIALOGUES: dict[str, Dialogue] = {  # path: what is spoken there
+    "/v1/stream": native.speak,
+    "/v1/realtime": realtime.speak,  # OpenAI's
+    "/v1/listen": deepgram.speak,
+    "/vosk": vosk.speak,
+}
 
 
 @dataclass(slots=True)
@@ -138,7 +143,7 @@ async def _close(listener: Listener) -> None:
 
 def _select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
     # never the one with the token in it; who offers none, or another one, gets none
-    return Subprotocol(SUBPROTOCOL) if SUBPROTOCOL in offered else None
+    return next((Subprotocol(known) for known in SUBPROTOCOLS if known in offered), None)
 
 
 def _asked(connection: ServerConnection, request: Request) -> access.Request:

@@ -98,9 +98,10 @@ class FakeFeed:
         at = {"segment": self.segments, "start": round(start, 3)}
         text, end = checksum(samples), round(self.heard_seconds, 3)
         self.segments += 1
+        partial = Partial(**at, end=end, committed=text[:4], draft=text[4:])
         self.tell(
             SpeechStarted(**at),
-            Partial(**at, end=end, committed=text[:4], draft=text[4:]),
+            *([partial] if self.options.partials else []),
             Final(**at, end=end, text=text, words=(Word(text, at["start"], end, 1.0),)),
         )
 

@@ -1,0 +1,187 @@
+"""Deepgram's dialect: its own client against this server, and moments that a client rarely brings about."""
+
+import asyncio
+import hashlib
+import json
+
+import pytest
+from deepgram import AsyncDeepgramClient
+from deepgram.environment import DeepgramClientEnvironment
+
+from model.tasks import Wish
+from streamer import Engine, Options
+from streamer.access import Access, digest
+from streamer.dialects.deepgram import Query, Results
+from streamer.events import Final, SpeechStarted, Word
+from streamer.fields import WireError
+from streamer.server import Server
+from streamer.worker import Worker
+from tests.servers import dialing, hear_all, hear_until, running, say, speech, until, words_of
+
+KEY = "a-token-of-many-letters"
+RAW = "encoding=linear16&sample_rate=16000"
+
+
+def url(here, query=RAW):
+    return f"ws://127.0.0.1:{here.port}/v1/listen?{query}"
+
+
+def listening(here, **wanted):
+    """A connection of Deepgram's client."""
+    there = f"ws://127.0.0.1:{here.port}"
+    environment = DeepgramClientEnvironment(base=there, production=there, agent=there, agent_rest=there)
+    client = AsyncDeepgramClient(api_key=KEY, environment=environment)
+    return client.listen.v1.connect(model="nova-3", encoding="linear16", sample_rate=16_000, **wanted)
+
+
+async def whole(connection, audio, piece_bytes=3200):
+    """Everything that the client is told, from the first piece of audio to the end."""
+    for at in range(0, len(audio), piece_bytes):
+        await connection.send_media(audio[at : at + piece_bytes])
+    await connection.send_close_stream()
+    async with asyncio.timeout(60):
+        return [message async for message in connection]
+
+
+def transcripts(messages, final=True):
+    results = [message for message in messages if message.type == "Results" and message.is_final == final]
+    return [result.channel.alternatives[0].transcript for result in results]
+
+
+# --- the client of Deepgram's package ---
+
+
+async def test_what_is_written_is_what_the_native_protocol_writes(nano, talk):
+    audio = (talk.samples[: 12 * 16_000] * 32767).short().numpy().tobytes()
+    async with Worker(Engine(nano)) as worker, running(Server(), worker, "nano") as here:
+        async with dialing(here.url, seconds=60) as socket:
+            await say(socket, "start", endpoint_ms=400)
+            await socket.send(audio)
+            await say(socket, "stop")
+            expected = await hear_all(socket)
+        async with listening(here, interim_results=True, endpointing=400) as connection:
+            messages = await whole(connection, audio)
+    assert transcripts(messages) == expected.texts
+    words = [
+        word for message in messages if message.type == "Results" for word in message.channel.alternatives[0].words
+    ]
+    times = [(word["word"], word["start"], word["end"]) for final in expected.of("final") for word in final["words"]]
+    assert [(word.punctuated_word, word.start, word.end) for word in words] == times
+    assert messages[-1].type == "Metadata"
+    assert (messages[-1].duration, messages[-1].sha256) == (12.0, hashlib.sha256(audio).hexdigest())
+
+
+async def test_drafts_come_for_those_who_ask():
+    audio = speech(2)
+    async with running() as here:
+        async with listening(here, interim_results=True, vad_events=True) as connection:
+            messages = await whole(connection, audio)
+        assert [message.type for message in messages[:3]] == ["SpeechStarted", "Results", "Results"]
+        assert transcripts(messages) == transcripts(messages, final=False) == words_of(audio)
+        async with listening(here) as connection:
+            messages = await whole(connection, audio)
+        assert not here.worker.feeds[1].options.partials  # so that they are not computed either
+        assert transcripts(messages, final=False) == []
+        assert "SpeechStarted" not in [message.type for message in messages]
+
+
+async def test_finalize_is_answered_also_where_nothing_was_said():
+    async with running() as here, listening(here) as connection:
+        await connection.send_keep_alive()
+        await connection.send_finalize()
+        await connection.send_media(audio := speech(0.5))
+        await connection.send_finalize()
+        messages = await whole(connection, b"")
+    assert [(each.from_finalize, each.speech_final) for each in messages[:3]] == [
+        (True, False),
+        (False, True),
+        (True, False),
+    ]
+    assert transcripts(messages) == ["", *words_of(audio), ""]
+
+
+# --- what else may come ---
+
+
+async def test_a_wrong_message_is_answered_and_the_stream_goes_on():
+    audio = speech(1)
+    async with running() as here, dialing(url(here)) as socket:
+        for wrong in ('{"type": "Stop"}', "{", "[]"):
+            await socket.send(wrong)
+            assert (await hear_until(socket, "Error")).messages[-1]["variant"] == "SchemaError"
+        await say(socket, "Configure", keyterms=["Ada"])
+        assert (await hear_until(socket, "ConfigureFailure")).messages[-1]["description"]
+        await socket.send(audio)
+        await socket.send(b"")  # the end, as older clients say it
+        talk = await hear_all(socket)
+    assert talk.of("Results")[0]["channel"]["alternatives"][0]["transcript"] == words_of(audio)[0]
+    assert talk.code == 1000
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("", "encoding is ''; it must be one of linear16, mulaw, alaw"),
+        ("encoding=opus", "encoding is 'opus'"),
+        (f"{RAW}&multichannel=true", "multichannel is not there"),
+        (f"{RAW}&interim_results=1", "interim_results is '1'; it must be true or false"),
+        (f"{RAW}&endpointing=soon", "endpointing is 'soon'; it must be a whole number"),
+        ("encoding=linear16&sample_rate=1", "sample_rate is 1; it must lie between"),
+        (f"{RAW}&keyterm={'x' * 2000}", "prompt and keywords have 2000 characters"),
+    ],
+)
+async def test_a_wish_that_cannot_be_fulfilled_is_refused(query, said):
+    async with running() as here, dialing(url(here, query)) as socket:
+        talk = await hear_all(socket)
+        assert said in talk.messages[0]["description"]
+        assert talk.code == 1008
+
+
+@pytest.mark.parametrize(
+    "how", [{"additional_headers": {"Authorization": f"Token {KEY}"}}, {"subprotocols": ["token", KEY]}]
+)
+async def test_the_key_is_the_token(how):
+    server = Server(access=Access(tokens=frozenset({digest(KEY)})))
+    async with running(server) as here, dialing(url(here), **how) as socket:
+        await say(socket, "CloseStream")
+        assert (await hear_all(socket)).code == 1000
+        assert socket.subprotocol in (None, "token")
+
+
+async def test_what_the_query_asks_for_is_done():
+    more = "&keyterm=Ada&keyterm=Charles&language=en-US&endpointing=10&punctuate=true"
+    async with running() as here, dialing(url(here, RAW + more)) as socket:
+        await until(lambda: here.worker.feeds)
+        wanted = Wish(keywords=("Ada", "Charles"), language="en", punctuate=True)
+        assert here.worker.feeds[0].options == Options(partials=False, wish=wanted, endpoint_ms=64)
+        await say(socket, "CloseStream")
+        await hear_all(socket)
+
+
+def test_a_long_silence_is_said_once():
+    results = Results(Query.of(f"/v1/listen?{RAW}&utterance_end_ms=1000", Options()), "nano")
+    results.tell(SpeechStarted(0, 0.0))
+    assert results.heard(b"", 3.0) == []  # somebody speaks
+    results.tell(Final(0, 0.0, 1.2, "so", (Word("so", 0.5, 0.9, 1.0),)))
+    assert results.heard(b"", 1.8) == []
+    (said,) = results.heard(b"", 2.0)
+    assert json.loads(said) == {"type": "UtteranceEnd", "channel": [0, 1], "last_word_end": 0.9}
+    assert results.heard(b"", 9.0) == []
+
+
+def test_words_are_bare_and_speakers_count_from_zero():
+    results = Results(Query.of(f"/v1/listen?{RAW}", Options()), "nano")
+    (said,) = results.tell(Final(0, 0.0, 1.0, "Well,", (Word("Well,", 0.1, 0.4, 0.5, speaker=1),)))
+    (word,) = json.loads(said)["channel"]["alternatives"][0]["words"]
+    assert (word["word"], word["punctuated_word"], word["speaker"], word["confidence"]) == ("well", "Well,", 0, 0.5)
+
+
+def test_without_endpoints_no_result_says_that_speech_has_ended():
+    results = Results(Query.of(f"/v1/listen?{RAW}&endpointing=false", Options()), "nano")
+    (said,) = results.tell(Final(0, 0.0, 1.0, "so"))
+    assert not json.loads(said)["speech_final"]
+
+
+def test_numbers_are_numbers():
+    with pytest.raises(WireError, match="channels"):
+        Query.of(f"/v1/listen?{RAW}&channels=-1", Options())

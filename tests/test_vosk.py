@@ -1,0 +1,107 @@
+"""Vosk's dialect, spoken as its sample clients do: an answer is awaited behind each piece of audio."""
+
+import pytest
+
+from streamer import Engine
+from streamer.server import Server
+from streamer.worker import Worker
+from tests.servers import dialing, hear, hear_all, running, say, speech, words_of
+
+CONFIG = '{ "config" : { "sample_rate" : 16000 } }'
+EOF = '{"eof" : 1}'
+
+
+def url(here):
+    return f"ws://127.0.0.1:{here.port}/vosk"
+
+
+async def answers(socket, audio, config=CONFIG, piece_bytes=8000):
+    """All answers, each read before the next piece is sent."""
+    await socket.send(config)
+    told = []
+    for at in range(0, len(audio), piece_bytes):
+        await socket.send(audio[at : at + piece_bytes])
+        told.append(await hear(socket))
+    await socket.send(EOF)
+    return [*told, await hear(socket)]
+
+
+async def test_what_is_written_is_what_the_native_protocol_writes(nano, talk):
+    audio = (talk.samples[: 12 * 16_000] * 32767).short().numpy().tobytes()
+    async with Worker(Engine(nano)) as worker, running(Server(), worker, "nano") as here:
+        async with dialing(here.url, seconds=60) as socket:
+            await say(socket, "start")
+            await socket.send(audio)
+            await say(socket, "stop")
+            expected = await hear_all(socket)
+        async with dialing(url(here), seconds=60) as socket:
+            told = await answers(socket, audio)
+    assert " ".join(answer["text"] for answer in told if answer.get("text")) == " ".join(expected.texts)
+    words = [word["word"] for answer in told for word in answer.get("result", [])]
+    assert words == [word["word"] for final in expected.of("final") for word in final["words"]]
+
+
+async def test_each_piece_of_audio_is_answered_and_the_end_with_all_that_is_left():
+    audio = speech(3.25)
+    async with running() as here, dialing(url(here)) as socket:
+        told = await answers(socket, audio)
+        assert len(told) == 13 + 1
+        assert " ".join(answer["text"] for answer in told if answer.get("text")) == " ".join(words_of(audio))
+        assert all("partial" in answer or "text" in answer for answer in told)
+        assert told[-1]["result"][-1]["conf"] == 1.0
+        talk = await hear_all(socket)
+        assert (talk.messages, talk.code) == ([], 1000)
+
+
+async def test_words_can_be_left_out_and_the_rate_is_that_of_telephones():
+    async with running() as here, dialing(url(here)) as socket:
+        told = await answers(socket, speech(1), '{"config": {"words": false, "phrase_list": ["Ada"]}}')
+        assert not any("result" in answer for answer in told)
+        assert any(answer.get("text") for answer in told)
+        assert here.worker.feeds[0].options.wish.keywords == ("Ada",)
+        assert abs(here.worker.audio_seconds - 2) < 0.01
+
+
+async def test_an_end_without_audio():
+    async with running() as here, dialing(url(here)) as socket:
+        await socket.send(EOF)
+        assert (await hear_all(socket)).messages == [{"text": ""}]
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("{", "no JSON"),
+        ('{"reset": 1}', "the first message must be audio or a config"),
+        ('{"config": 8000}', "config is 8000; it must be an object"),
+        ('{"config": {"sample_rate": "8k"}}', 'config.sample_rate is "8k"; it must be a number'),
+        ('{"config": {"words": 1}}', "config.words is 1; it must be true or false"),
+    ],
+)
+async def test_what_is_wrong_is_said(message, said):
+    async with running() as here, dialing(url(here)) as socket:
+        await socket.send(message)
+        talk = await hear_all(socket)
+        assert said in talk.messages[0]["error"]
+        assert talk.code == 1008
+
+
+async def test_a_config_behind_audio_is_refused_and_nothing_is_kept():
+    async with running() as here, dialing(url(here)) as socket:
+        await socket.send(speech(1))
+        await hear(socket)
+        await socket.send(CONFIG)
+        assert "before the audio" in (await hear_all(socket)).messages[-1]["error"]
+        await here.emptied()
+
+
+async def test_a_client_that_does_not_wait_gets_as_many_answers():
+    audio = speech(2)
+    async with running() as here, dialing(url(here)) as socket:
+        await socket.send(CONFIG)
+        for at in range(0, len(audio), 8000):
+            await socket.send(audio[at : at + 8000])
+        await socket.send(EOF)
+        talk = await hear_all(socket)
+    assert len(talk.messages) == 8 + 1
+    assert " ".join(each["text"] for each in talk.messages if each.get("text")) == " ".join(words_of(audio))

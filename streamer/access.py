@@ -58,9 +58,14 @@ class Access:
         if not self.knows(request):
             message = "a token is needed: Authorization: Bearer TOKEN, or the subprotocols granite-stream, bearer.TOKEN"
             return Refusal(HTTPStatus.UNAUTHORIZED, "token", message)
-        if self.most_connections and self._connections[neighbourhood(request.address)] >= self.most_connections:
-            message = f"at most {self.most_connections} connections from one address"
-            return Refusal(HTTPStatus.TOO_MANY_REQUESTS, "address", message)
+        if crowd := self.crowd(request.address):
+            return Refusal(HTTPStatus.TOO_MANY_REQUESTS, "address", crowd)
+        return None
+
+    def crowd(self, address: str) -> str | None:
+        """Why an address may have no more connections; None: it may."""
+        if self.most_connections and self._connections[neighbourhood(address)] >= self.most_connections:
+            return f"at most {self.most_connections} connections from one address"
         return None
 
     def knows(self, request: Request) -> bool:

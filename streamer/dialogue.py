@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from typing import Protocol
 
 from websockets.asyncio.server import broadcast
 from websockets.exceptions import ConnectionClosed
@@ -14,6 +15,14 @@ from streamer.line import Line
 from streamer.session import Farewell, Hold, Session
 from streamer.sessions import Sessions
 from streamer.wire import Close
+
+
+class Sender(Protocol):
+    """What messages are told through."""
+
+    async def send(self, message: str) -> None:
+        """Sends one; waits while the client does not read."""
+
 
 CLIENTS_FAULT = {1002, 1003, 1007, 1009}  # close codes of websockets for what a client must not send
 
@@ -97,7 +106,7 @@ async def hear(
         take(message)
 
 
-async def tell(socket: Line, session: Session, hold: Hold) -> None:
+async def tell(socket: Sender, session: Session, hold: Hold) -> None:
     """Sends what there is to say, in order. Sending waits while the client does not read."""
     while True:
         await hold.news.wait()

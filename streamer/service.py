@@ -15,7 +15,9 @@ from websockets.asyncio.server import Server as Listener
 
 from clients.arguments import WRONG_USAGE
 from clients.background import in_thread
+from model.tasks import LANGUAGES
 from streamer import logs
+from streamer.dialects.wyoming import listening
 from streamer.server import Server
 from streamer.serving import Serving, parse
 
@@ -42,12 +44,17 @@ async def run(serving: Serving, load_engine: Callable[[], Engine], complain: Cal
 
     server, stop = Server(serving.access, serving.limits), _stop_signal()
     async with contextlib.AsyncExitStack() as stack:
-        try:
-            port = server.listening(serving.host, serving.port, serving.tls)
-            _log_addresses(await stack.enter_async_context(port), serving)
-        except OSError as error:  # taken, forbidden, or not of this machine
-            complain(f"{serving.host}:{serving.port}: {error.strerror or error}; choose another --host or --port")
-            return FAILED
+        ports: dict[str, tuple[int, contextlib.AbstractAsyncContextManager[Listener | asyncio.Server]]]
+        ports = {"--port": (serving.port, server.listening(serving.host, serving.port, serving.tls))}
+        if serving.wyoming_port is not None:
+            parts = server.sessions, server.access, server.health
+            ports["--wyoming-port"] = serving.wyoming_port, listening(serving.host, serving.wyoming_port, *parts)
+        for option, (number, port) in ports.items():
+            try:
+                _log_addresses(await stack.enter_async_context(port), serving, option)
+            except OSError as error:  # taken, forbidden, or not of this machine
+                complain(f"{serving.host}:{number}: {error.strerror or error}; choose another --host or {option}")
+                return FAILED
         loaded = in_thread(load_engine)
         await _first(loaded, stop)
         if not loaded.done():
@@ -64,7 +71,7 @@ async def _serve(server: Server, engine: Engine, stop: asyncio.Future[None], dra
     from streamer.worker import Worker
 
     async with Worker(engine) as worker:
-        _open(server, worker, engine.model.name)
+        _open(server, worker, engine)
         notify("READY=1")
         log.info("ready", extra={"fields": {"model": engine.model.name}})
         await _first(worker.lost, stop)
@@ -80,8 +87,10 @@ async def _serve(server: Server, engine: Engine, stop: asyncio.Future[None], dra
         return FAILED
 
 
-def _open(server: Server, worker: Worker, model: str) -> None:
-    server.sessions.worker, server.sessions.model = worker, model
+def _open(server: Server, worker: Worker, engine: Engine) -> None:
+    model = engine.model
+    server.sessions.worker, server.sessions.model = worker, model.name
+    server.sessions.languages = ("en",) if model.config.only_transcribes else tuple(LANGUAGES)
     server.metrics.watch(worker)
     server.health.loading = False
 
@@ -134,8 +143,9 @@ def notify(state: str) -> None:
             log.warning("systemd was not told", exc_info=error)
 
 
-def _log_addresses(listener: Listener, serving: Serving) -> None:
+def _log_addresses(listener: Listener | asyncio.Server, serving: Serving, option: str) -> None:
     for each in listener.sockets:
         host, port = each.getsockname()[:2]
         protection = {"tls": bool(serving.tls), "tokens": len(serving.access.tokens)}
-        log.info("listening", extra={"fields": {"host": host, "port": port, **protection}})
+        about = protection if option == "--port" else {"protocol": "wyoming"}  # which knows neither
+        log.info("listening", extra={"fields": {"host": host, "port": port, **about}})

@@ -25,7 +25,8 @@ from streamer.sessions import Limits
 STRANGERS_CONNECTIONS = 16  # of one address where others than this machine can connect
 
 EPILOG = """\
-GET /health, /ready and /metrics answer on the same port; captions are at ws://HOST:PORT/v1/stream.
+GET /health, /ready and /metrics answer on the same port; captions are at ws://HOST:PORT/v1/stream;
+clients of OpenAI Realtime, Deepgram and Vosk find theirs at /v1/realtime, /v1/listen and /vosk.
 SIGTERM lets running sessions finish (--drain-seconds); a second one ends at once.
 exit codes: 0 ended as asked, 1 failed at run time, 2 wrong usage"""
 
@@ -36,6 +37,7 @@ class Serving:
 
     host: str
     port: int
+    wyoming_port: int | None
     access: Access
     limits: Limits
     tls: ssl.SSLContext | None
@@ -63,6 +65,7 @@ def _serving(given: Namespace, options: Options) -> Serving:
     return Serving(
         host=given.host,
         port=given.port,
+        wyoming_port=_wyoming_port(given),
         access=_access(given),
         limits=Limits(
             most_sessions=given.max_sessions,
@@ -93,6 +96,15 @@ def _access(given: Namespace) -> Access:
     return Access(tokens, frozenset(given.allow_origin), most)
 
 
+def _wyoming_port(given: Namespace) -> int | None:
+    if given.wyoming_port is not None and not (is_loopback(given.host) or given.insecure):
+        raise ValueError(
+            f"--wyoming-port lets all who reach {given.host} connect, as its protocol knows no tokens; "
+            "give --insecure if they may"
+        )
+    return int(given.wyoming_port) if given.wyoming_port is not None else None
+
+
 def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
     if certificate is None:
         if key is not None:
@@ -116,6 +128,12 @@ def _parser() -> Parser:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=number(int, 0, 65_535), default=8765, help="(default: 8765; 0: any free one)")
+    parser.add_argument(
+        "--wyoming-port",
+        type=number(int, 0, 65_535),
+        metavar="PORT",
+        help="for Home Assistant, beside the other one; usually 10300 (default: none)",
+    )
 
     who = parser.add_argument_group("who may connect")
     who.add_argument("--token-file", type=Path, metavar="FILE", help="tokens, one a line; needed beyond this machine")

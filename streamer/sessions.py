@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -60,6 +61,7 @@ class Sessions:
         self.limits = limits
         self.worker: Worker | None = None
         self.model = ""
+        self.languages: Sequence[str] = ()  # codes of those that it hears
         self.draining = False
         self.empty = asyncio.Event()
         self.empty.set()

@@ -10,6 +10,8 @@ import sys
 from contextlib import asynccontextmanager
 
 import pytest
+from wyoming.client import AsyncTcpClient
+from wyoming.info import Describe, Info
 
 from model import CheckpointError, Wish
 from streamer import Options, service
@@ -72,7 +74,7 @@ async def test_from_start_to_drain(tmp_path):
     told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     told.bind(str(tmp_path / "notify"))
     header = {"Authorization": f"Bearer {TOKEN}"}
-    guard = ["--token-file", str(tmp_path / "tokens"), "--log-json"]
+    guard = ["--token-file", str(tmp_path / "tokens"), "--log-json", "--wyoming-port", "0"]
     async with serving(*guard, NOTIFY_SOCKET=str(tmp_path / "notify")) as running:
         port = await running.port()
         assert (await get(port, "/health"))[0] == 200
@@ -80,6 +82,9 @@ async def test_from_start_to_drain(tmp_path):
         await running.line('"ready"')
         assert told.recv(100) == b"READY=1"
         assert (await get(port, "/ready"))[0] == 200
+        async with AsyncTcpClient("127.0.0.1", json.loads(await running.line("wyoming"))["port"]) as house:
+            await house.write_event(Describe().event())
+            assert Info.from_event(await house.read_event()).asr[0].models[0].languages == ["en"]
         async with dialing(f"ws://127.0.0.1:{port}/v1/stream", additional_headers=header) as client:
             await say(client, "start", partials=False)
             assert (await hear(client))["model"] == "nano"
@@ -154,15 +159,16 @@ async def run(load, *arguments):
     return code, said
 
 
-async def test_a_port_that_is_taken_is_one_line_and_exit_code_1():
+@pytest.mark.parametrize("option", ["--port", "--wyoming-port"])
+async def test_a_port_that_is_taken_is_one_line_and_exit_code_1(option):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        code, (line,) = await run(lambda: None, "--port", str(port))
+        code, (line,) = await run(lambda: None, option, str(port))
     assert code == 1
     assert line.startswith(f"127.0.0.1:{port}: ")
-    assert line.endswith("choose another --host or --port")
+    assert line.endswith(f"choose another --host or {option}")
 
 
 async def test_a_model_that_cannot_be_loaded_is_one_line_and_exit_code_1():
@@ -184,7 +190,7 @@ async def test_a_network_that_dies_tells_its_speakers_and_ends_the_process(nano,
     engine = Engine(nano)
     ports = []
     monkeypatch.setattr(
-        service, "_log_addresses", lambda listener, _: ports.append(listener.sockets[0].getsockname()[1])
+        service, "_log_addresses", lambda listener, *_: ports.append(listener.sockets[0].getsockname()[1])
     )
     ready = asyncio.Event()
     monkeypatch.setattr(service, "notify", lambda state: ready.set())

@@ -1,1 +1,1 @@
-"""Protocols of other services on the same port. What is committed is append-only in them, as it is here."""
+"""Protocols of other services: what their clients say and expect. What is committed is append-only there, too."""

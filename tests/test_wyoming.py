@@ -1,0 +1,205 @@
+"""The Wyoming protocol: the client of its own package against a port of its own."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+from wyoming.asr import Transcribe, Transcript, TranscriptChunk
+from wyoming.audio import AudioChunk, AudioStart, AudioStop
+from wyoming.client import AsyncTcpClient
+from wyoming.error import Error
+from wyoming.info import Describe, Info
+from wyoming.ping import Ping, Pong
+
+from streamer import Engine
+from streamer.access import Access
+from streamer.dialects.wyoming import listening
+from streamer.server import Limits, Server
+from streamer.serving import parse
+from streamer.worker import Worker
+from tests.servers import dialing, hear_all, running, say, speech, until, words_of
+
+FORMAT = {"rate": 16_000, "width": 2, "channels": 1}
+
+
+@asynccontextmanager
+async def wyoming(here):
+    """A port beside a running server; gives a way to connect to it."""
+    server = here.server
+    async with listening("127.0.0.1", 0, server.sessions, server.access, server.health) as listener:
+        port = listener.sockets[0].getsockname()[1]
+
+        @asynccontextmanager
+        async def connection():
+            async with asyncio.timeout(60), AsyncTcpClient("127.0.0.1", port) as client:
+                yield client
+
+        yield connection
+
+
+async def send(client, audio, piece_bytes=2048, **format_):
+    """A whole recording, as Home Assistant sends it."""
+    await client.write_event(AudioStart(**{**FORMAT, **format_}).event())
+    for at in range(0, len(audio), piece_bytes):
+        await client.write_event(AudioChunk(audio=audio[at : at + piece_bytes], **{**FORMAT, **format_}).event())
+    await client.write_event(AudioStop().event())
+
+
+async def until_stop(client):
+    """Everything that belongs to one transcript."""
+    events = []
+    while not events or events[-1].type not in ("transcript-stop", "error"):
+        events.append(await client.read_event())
+        assert events[-1], "the connection ended early"
+    return events
+
+
+def transcript(events):
+    (only,) = [Transcript.from_event(event).text for event in events if Transcript.is_type(event.type)]
+    return only
+
+
+def chunks(events):
+    return [TranscriptChunk.from_event(event).text for event in events if TranscriptChunk.is_type(event.type)]
+
+
+async def refused(client):
+    """The error that ends a connection."""
+    error = Error.from_event(await client.read_event())
+    assert await client.read_event() is None
+    return error
+
+
+async def test_what_is_written_is_what_the_native_protocol_writes(nano, talk):
+    audio = (talk.samples[: 12 * 16_000] * 32767).short().numpy().tobytes()
+    async with Worker(Engine(nano)) as worker, running(Server(), worker, "nano") as here:
+        async with dialing(here.url, seconds=60) as socket:
+            await say(socket, "start")
+            await socket.send(audio)
+            await say(socket, "stop")
+            expected = " ".join((await hear_all(socket)).texts)
+        async with wyoming(here) as connection, connection() as client:
+            await send(client, audio)
+            events = await until_stop(client)
+    assert transcript(events) == "".join(chunks(events)) == expected
+
+
+async def test_one_connection_gets_one_transcript_after_another():
+    first, second = speech(2.5, seed=1), speech(1, seed=2)
+    async with running() as here, wyoming(here) as connection, connection() as client:
+        for audio in (first, second):
+            await client.write_event(Transcribe(language="en-US", transcript_names=["Ada"]).event())
+            await send(client, audio)
+            events = await until_stop(client)
+            assert [event.type for event in (events[0], *events[-2:])] == [
+                "transcript-start",
+                "transcript",
+                "transcript-stop",
+            ]
+            assert transcript(events) == "".join(chunks(events)) == " ".join(words_of(audio))
+        assert [feed.options.wish.keywords for feed in here.worker.feeds] == [("Ada",), ("Ada",)]
+        assert here.worker.feeds[0].options.wish.language == "en"
+        assert all(feed.dropped for feed in here.worker.feeds)
+
+
+async def test_what_is_committed_comes_while_somebody_speaks():
+    async with running() as here, wyoming(here) as connection, connection() as client:
+        await client.write_event(AudioStart(**FORMAT).event())
+        await client.write_event(AudioChunk(audio=speech(1), **FORMAT).event())
+        assert (await client.read_event()).type == "transcript-start"
+        assert (await client.read_event()).type == "transcript-chunk"
+
+
+async def test_silence_is_an_empty_transcript():
+    async with running() as here, wyoming(here) as connection, connection() as client:
+        await send(client, b"")
+        assert transcript(await until_stop(client)) == ""
+
+
+async def test_it_describes_itself():
+    async with running() as here, wyoming(here) as connection, connection() as client:
+        here.server.sessions.languages = ("en", "de")
+        await client.write_event(Describe().event())
+        (program,) = Info.from_event(await client.read_event()).asr
+        assert program.supports_transcript_streaming
+        assert [(model.name, model.languages) for model in program.models] == [("fake", ["en", "de"])]
+        await client.write_event(Ping("x").event())
+        assert Pong.from_event(await client.read_event()).text == "x"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"{\n", "no JSON"),
+        (b"[]\n", "it must be an object"),
+        (b'{"type": 1}\n', "type is 1; it must be a text"),
+        (b'{"type": "audio-chunk", "payload_length": 99999999}\n', "at most 1048576 bytes are read"),
+        (b'{"type": "audio-chunk", "payload_length": -1}\n', "payload_length is -1"),
+        (b'{"type": "audio-start", "data": {"width": 3}}\n', "width is 3; it must be 2 bytes a sample"),
+        (b'{"type": "audio-start", "data": {"rate": 5}}\n', "sample_rate is 5; it must lie between"),
+        (b'{"type": "transcribe", "data": {"language": "xx"}}\n', "xx"),
+        (b"x" * 70_000 + b"\n", "the line is too long"),
+    ],
+)
+async def test_what_is_wrong_is_said(line, said):
+    async with running() as here, wyoming(here) as connection, connection() as client:
+        client._writer.write(line)
+        assert said in (await refused(client)).text
+        await until(lambda: not here.server.access._connections)
+
+
+async def test_who_cannot_be_taken_is_told_so():
+    server = Server(access=Access(most_connections=1), limits=Limits(most_sessions=1))
+    async with running(server) as here, wyoming(here) as connection:
+        async with connection() as first, connection() as second:
+            await first.write_event(Describe().event())
+            await first.read_event()
+            assert "at most 1 connections from one address" in (await refused(second)).text
+        await until(lambda: not server.access._connections)
+        here.worker.refuses = "this machine is busy"
+        async with connection() as client:
+            await client.write_event(AudioStart(**FORMAT).event())
+            assert "this machine is busy" in (await refused(client)).text
+        server.health.loading = True
+        async with connection() as client:
+            assert "loading" in (await refused(client)).text
+
+
+async def test_nothing_is_kept_of_a_client_that_has_left():
+    async with running() as here, wyoming(here) as connection:
+        async with connection() as client:
+            await client.write_event(AudioStart(**FORMAT).event())
+            await client.write_event(AudioChunk(audio=speech(0.5), **FORMAT).event())
+            await until(lambda: here.worker.feeds and here.worker.feeds[0].pieces)
+        await here.emptied()
+        assert here.worker.feeds[0].dropped
+
+
+async def test_who_says_nothing_for_long_is_left():
+    impatient = Server(limits=Limits(idle_seconds=0.1))
+    async with running(impatient) as here, wyoming(here) as connection, connection() as client:
+        assert "nothing came for 0.1 s" in (await refused(client)).text
+
+
+async def test_data_may_stand_in_the_line_or_behind_it():
+    async with running() as here, wyoming(here) as connection, connection() as client:
+        data = json.dumps({"text": "y"}).encode()
+        client._writer.write(b'{"type": "ping", "data": {"text": "x"}}\n')
+        client._writer.write(b'{"type": "ping", "data_length": %d}\n%s' % (len(data), data))
+        texts = [Pong.from_event(await client.read_event()).text for _ in range(2)]
+        assert texts == ["x", "y"]
+
+
+def test_beyond_this_machine_it_wants_to_be_told_that_there_are_no_tokens(tmp_path):
+    tokens = tmp_path / "tokens"
+    tokens.write_text("a-token-of-many-letters\n")
+    given = ["--host", "0.0.0.0", "--token-file", str(tokens), "--wyoming-port", "10300"]
+    complaints = []
+    with pytest.raises(SystemExit):
+        parse(given, complaints.append)
+    assert "its protocol knows no tokens" in complaints[0]
+    serving = parse([*given, "--insecure"], complaints.append)
+    assert (serving.wyoming_port, len(serving.access.tokens)) == (10300, 1)
+    assert replace(serving, wyoming_port=None) == replace(parse(given[:4], complaints.append), model=serving.model)

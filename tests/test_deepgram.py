@@ -16,6 +16,7 @@ from streamer.events import Final, SpeechStarted, Word
 from streamer.fields import WireError
 from streamer.server import Server
 from streamer.worker import Worker
+from tests import servers
 from tests.servers import dialing, hear_all, hear_until, running, say, speech, until, words_of
 
 KEY = "a-token-of-many-letters"
@@ -54,11 +55,7 @@ def transcripts(messages, final=True):
 async def test_what_is_written_is_what_the_native_protocol_writes(nano, talk):
     audio = (talk.samples[: 12 * 16_000] * 32767).short().numpy().tobytes()
     async with Worker(Engine(nano)) as worker, running(Server(), worker, "nano") as here:
-        async with dialing(here.url, seconds=60) as socket:
-            await say(socket, "start", endpoint_ms=400)
-            await socket.send(audio)
-            await say(socket, "stop")
-            expected = await hear_all(socket)
+        expected = await servers.whole(here.url, audio, endpoint_ms=400)
         async with listening(here, interim_results=True, endpointing=400) as connection:
             messages = await whole(connection, audio)
     assert transcripts(messages) == expected.texts

@@ -15,7 +15,7 @@ from streamer.events import Done, Final, Finalized, Partial, SpeechStarted
 from streamer.fields import WireError
 from streamer.server import Limits, Server
 from streamer.worker import Worker
-from tests.servers import dialing, hear, hear_all, hear_until, running, say, speech, until, words_of
+from tests.servers import dialing, hear, hear_all, hear_until, running, say, speech, until, whole, words_of
 
 KEY = "a-token-of-many-letters"
 PCM_16K = {"type": "audio/pcm", "rate": 16_000}
@@ -73,11 +73,7 @@ def kinds(messages):
 async def test_what_is_written_is_what_the_native_protocol_writes(nano, talk, turns):
     audio = (talk.samples[: 12 * 16_000] * 32767).short().numpy().tobytes()
     async with Worker(Engine(nano)) as worker, running(Server(), worker, "nano") as here:
-        async with dialing(here.url, seconds=60) as socket:
-            await say(socket, "start", **({"endpoint_ms": 400} if turns else {}))
-            await socket.send(audio)
-            await say(socket, "stop")
-            expected = (await hear_all(socket)).texts
+        expected = (await whole(here.url, audio, **({"endpoint_ms": 400} if turns else {}))).texts
         async with client(here).realtime.connect(extra_query={"intent": "transcription"}) as connection:
             assert (await connection.recv()).type == "session.created"
             await connection.session.update(session=session(turns))

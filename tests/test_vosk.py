@@ -5,7 +5,7 @@ import pytest
 from streamer import Engine
 from streamer.server import Server
 from streamer.worker import Worker
-from tests.servers import dialing, hear, hear_all, running, say, speech, words_of
+from tests.servers import dialing, hear, hear_all, running, speech, whole, words_of
 
 CONFIG = '{ "config" : { "sample_rate" : 16000 } }'
 EOF = '{"eof" : 1}'
@@ -29,11 +29,7 @@ async def answers(socket, audio, config=CONFIG, piece_bytes=8000):
 async def test_what_is_written_is_what_the_native_protocol_writes(nano, talk):
     audio = (talk.samples[: 12 * 16_000] * 32767).short().numpy().tobytes()
     async with Worker(Engine(nano)) as worker, running(Server(), worker, "nano") as here:
-        async with dialing(here.url, seconds=60) as socket:
-            await say(socket, "start")
-            await socket.send(audio)
-            await say(socket, "stop")
-            expected = await hear_all(socket)
+        expected = await whole(here.url, audio)
         async with dialing(url(here), seconds=60) as socket:
             told = await answers(socket, audio)
     assert " ".join(answer["text"] for answer in told if answer.get("text")) == " ".join(expected.texts)

@@ -19,7 +19,7 @@ from streamer.dialects.wyoming import listening
 from streamer.server import Limits, Server
 from streamer.serving import parse
 from streamer.worker import Worker
-from tests.servers import dialing, hear_all, running, say, speech, until, words_of
+from tests.servers import running, speech, until, whole, words_of
 
 FORMAT = {"rate": 16_000, "width": 2, "channels": 1}
 
@@ -75,11 +75,7 @@ async def refused(client):
 async def test_what_is_written_is_what_the_native_protocol_writes(nano, talk):
     audio = (talk.samples[: 12 * 16_000] * 32767).short().numpy().tobytes()
     async with Worker(Engine(nano)) as worker, running(Server(), worker, "nano") as here:
-        async with dialing(here.url, seconds=60) as socket:
-            await say(socket, "start")
-            await socket.send(audio)
-            await say(socket, "stop")
-            expected = " ".join((await hear_all(socket)).texts)
+        expected = " ".join((await whole(here.url, audio)).texts)
         async with wyoming(here) as connection, connection() as client:
             await send(client, audio)
             events = await until_stop(client)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
 from typing import Protocol
 
 from websockets.asyncio.server import broadcast
@@ -24,6 +25,7 @@ class Sender(Protocol):
         """Sends one; waits while the client does not read."""
 
 
+Take = Callable[[str | bytes], None]  # does what a message asks for
 CLIENTS_FAULT = {1002, 1003, 1007, 1009}  # close codes of websockets for what a client must not send
 
 
@@ -56,19 +58,32 @@ async def converse(socket: Line, hold: Hold, *sides: Coroutine[None, None, None]
     return farewell
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a client of a protocol without resuming has opened."""
+
+    session: Session
+    take: Take
+    first: str | bytes | None = None  # a message that was read already, to be taken first
+
+
 async def attend(
-    socket: Line,
-    sessions: Sessions,
-    session: Session,
-    take: Callable[[str | bytes], None],
-    error: Callable[[str, str], str],
+    socket: Line, sessions: Sessions, opening: Awaitable[Opened], error: Callable[[str, str], str] = wire.error
 ) -> None:
-    """The whole dialogue of a protocol that does not go on with a session after its connection."""
-    hold, outcome = sessions.attach(session, 0), "failed"
+    """A whole connection of such a protocol: what it opens, hears and is told; the session ends with it."""
+    try:
+        opened = await opening
+    except ConnectionClosed:
+        return  # it left before it said what it wanted
+    except (Farewell, WireError) as refusal:
+        await part(socket, sessions, farewell_for(refusal), error)
+        return
+    session, outcome = opened.session, "failed"
+    hold = sessions.attach(session, 0)
     try:
         idle_seconds = sessions.limits.idle_seconds
-        sides = tell(socket, session, hold), hear(socket, session, hold, idle_seconds, take)
-        farewell = await converse(socket, hold, *sides)
+        hearing = hear(socket, session, hold, idle_seconds, opened.take, opened.first)
+        farewell = await converse(socket, hold, tell(socket, session, hold), hearing)
         await part(socket, sessions, farewell, error)
         outcome = farewell.error or farewell.code.name.lower()
     finally:
@@ -81,6 +96,7 @@ async def receive(socket: Line, idle_seconds: float) -> str | bytes:
     Raises:
         Farewell: nothing came for long.
     """
+    await asyncio.sleep(0)  # see `hear`
     try:
         async with asyncio.timeout(idle_seconds or None):
             return await socket.recv()
@@ -89,9 +105,11 @@ async def receive(socket: Line, idle_seconds: float) -> str | bytes:
 
 
 async def hear(
-    socket: Line, session: Session, hold: Hold, idle_seconds: float, take: Callable[[str | bytes], None]
+    socket: Line, session: Session, hold: Hold, idle_seconds: float, take: Take, first: str | bytes | None = None
 ) -> None:
     """Takes what the client sends, and no more than can be worked on: a full queue stops reading the socket."""
+    if first is not None:
+        take(first)
     while True:
         await asyncio.sleep(0)  # a flood of tiny messages, all here already, must not keep the loop from the others
         await session.room()

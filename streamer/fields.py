@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
 MOST_TEXT_CHARACTERS = 64 * 1024  # of one message; no honest one is near
@@ -69,8 +70,9 @@ def a_count(value: Any) -> str | None:
 
 
 def a_number(value: Any) -> str | None:
-    """Any number."""
-    return None if isinstance(value, int | float) and not isinstance(value, bool) else "a number"
+    """Any number; JSON's NaN and Infinity are none."""
+    well = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    return None if well else "a number"
 
 
 def a_flag(value: Any) -> str | None:
@@ -113,5 +115,8 @@ def one_of(*choices: str) -> Callable[[Any], str | None]:
 
 def shown(value: Any) -> str:
     """A value as it is repeated in an answer: not all of a long one."""
-    text = json.dumps(value)  # in ASCII, so that no surrogate gets into an answer
+    try:
+        text = json.dumps(value)  # in ASCII, so that no surrogate gets into an answer
+    except RecursionError:  # it could just be read
+        text = "nested too deeply"
     return text if len(text) <= 60 else f"{text[:60]}…"

@@ -97,12 +97,14 @@ def _access(given: Namespace) -> Access:
 
 
 def _wyoming_port(given: Namespace) -> int | None:
-    if given.wyoming_port is not None and not (is_loopback(given.host) or given.insecure):
+    if given.wyoming_port is None:
+        return None
+    if not given.insecure and (given.token_file or not is_loopback(given.host)):
         raise ValueError(
             f"--wyoming-port lets all who reach {given.host} connect, as its protocol knows no tokens; "
             "give --insecure if they may"
         )
-    return int(given.wyoming_port) if given.wyoming_port is not None else None
+    return int(given.wyoming_port)
 
 
 def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:

@@ -92,10 +92,7 @@ class Session:
         Raises:
             WireError: there is no such audio format, or the model cannot do what is asked for.
         """
-        try:
-            self.incoming = Incoming(start.encoding, start.sample_rate, start.channels)
-        except ValueError as error:
-            raise WireError(str(error), "bad_audio") from None
+        self.incoming = incoming_for(start)
         self.id = secrets.token_urlsafe(24)  # whoever knows it may take the session over
         self.start = start
         self.backlog = Backlog()
@@ -231,3 +228,15 @@ class Session:
             self._observe(delay)
         if self.hold:
             self.hold.news.set()
+
+
+def incoming_for(start: Start) -> Incoming:
+    """What turns a client's audio into samples.
+
+    Raises:
+        WireError: there is no such audio format.
+    """
+    try:
+        return Incoming(start.encoding, start.sample_rate, start.channels)
+    except ValueError as error:
+        raise WireError(str(error), "bad_audio") from None

@@ -12,7 +12,7 @@ from streamer.channels import Channels
 from streamer.fields import WireError
 from streamer.metrics import Metrics
 from streamer.options import Options
-from streamer.session import Dialect, Farewell, Feed, Hold, Session, Take
+from streamer.session import Dialect, Farewell, Feed, Hold, Session, Take, incoming_for
 from streamer.wire import Close, Start
 
 log = logging.getLogger("granite_stream")
@@ -22,6 +22,9 @@ VISIBLE_CHARACTERS = 8  # of a session's id in the log: enough to find it, too f
 
 class Worker(Protocol):
     """What sessions ask of the thread that owns the network."""
+
+    def check(self, options: Options) -> None:
+        """Raises a ValueError where a stream with these options asks for what cannot be done."""
 
     def open(self, options: Options, take: Take) -> Feed:
         """Opens a stream; a ValueError says that it cannot do what is asked for."""
@@ -94,6 +97,19 @@ class Sessions:
             return self.worker
         self.metrics.refuse(kind)
         raise Farewell(Close.TRY_LATER, f"try again later: {why}")
+
+    def check(self, start: Start) -> None:
+        """Asks whether a stream like this can be heard and written.
+
+        Raises:
+            WireError: there is no such audio format, or the model cannot do what is asked for.
+        """
+        assert self.worker is not None, "no connection is taken before the network is loaded"
+        incoming_for(start)
+        try:
+            self.worker.check(start.options)
+        except ValueError as error:
+            raise WireError(str(error)) from None
 
     def open(self, start: Start, address: str, dialect: Dialect | None = None) -> Session:
         """A new session, told of in a dialect: the native one if none is given.

@@ -56,13 +56,21 @@ class Worker:
         self._network.stop()
         await asyncio.to_thread(self._network.join)
 
+    def check(self, options: Options) -> None:
+        """Asks whether a stream with these options could be opened.
+
+        Raises:
+            WishError: the model cannot do what is asked for.
+        """
+        self._network.engine.prompt(options)
+
     def open(self, options: Options, take: Take) -> Feed:
         """Opens a stream; `take` is called on the loop with its events as they come, `Done` or `Error` last.
 
         Raises:
             WishError: the model cannot do what is asked for.
         """
-        self._network.engine.prompt(options)
+        self.check(options)
         feed = Feed(self, take)
         self._feeds.add(feed)
         self._network.do(partial(self._network.open, feed, options))

@@ -33,12 +33,17 @@ class FakeWorker:
     def __init__(self) -> None:
         self.feeds: list[FakeFeed] = []
         self.refuses: str | None = None
+        self.plain = False  # it only transcribes plain English, as nano does
         self.roomy = asyncio.Event()
         self.roomy.set()
         self.lost: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self.audio_seconds = self.compute_seconds = 0.0
 
+    def check(self, options) -> None:
+        options.wish.instruction(only_transcribes=self.plain)
+
     def open(self, options, take) -> FakeFeed:
+        self.check(options)
         self.feeds.append(FakeFeed(self, options, take))
         return self.feeds[-1]
 

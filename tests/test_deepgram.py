@@ -12,7 +12,7 @@ from model.tasks import Wish
 from streamer import Engine, Options
 from streamer.access import Access, digest
 from streamer.dialects.deepgram import Query, Results
-from streamer.events import Final, SpeechStarted, Word
+from streamer.events import Done, Final, Finalized, SpeechStarted, Word
 from streamer.fields import WireError
 from streamer.server import Server
 from streamer.worker import Worker
@@ -89,11 +89,7 @@ async def test_finalize_is_answered_also_where_nothing_was_said():
         await connection.send_media(audio := speech(0.5))
         await connection.send_finalize()
         messages = await whole(connection, b"")
-    assert [(each.from_finalize, each.speech_final) for each in messages[:3]] == [
-        (True, False),
-        (False, True),
-        (True, False),
-    ]
+    assert [each.from_finalize for each in messages[:3]] == [True, False, True]
     assert transcripts(messages) == ["", *words_of(audio), ""]
 
 
@@ -134,15 +130,42 @@ async def test_a_wish_that_cannot_be_fulfilled_is_refused(query, said):
         assert talk.code == 1008
 
 
+async def test_audio_behind_the_end_is_left_alone():
+    audio = speech(1)
+    async with running() as here, dialing(url(here)) as socket:
+        await socket.send(audio)
+        await say(socket, "CloseStream")
+        await socket.send(audio)
+        talk = await hear_all(socket)
+    assert [message["type"] for message in talk.messages] == ["Results", "Metadata"]
+    assert talk.code == 1000
+
+
+async def test_a_model_that_formats_nothing_is_asked_for_nothing():
+    async with running() as here:
+        for plain, expected in ((False, Wish(punctuate=True)), (True, Wish())):
+            here.worker.plain = plain
+            async with dialing(url(here, f"{RAW}&punctuate=true")) as socket:
+                await say(socket, "CloseStream")
+                assert (await hear_all(socket)).code == 1000
+            assert here.worker.feeds[-1].options.wish == expected
+        async with dialing(url(here, f"{RAW}&language=de")) as socket:  # but what it would write wrongly is refused
+            assert (await hear_all(socket)).code == 1008
+
+
 @pytest.mark.parametrize(
-    "how", [{"additional_headers": {"Authorization": f"Token {KEY}"}}, {"subprotocols": ["token", KEY]}]
+    ("how", "chosen"),
+    [
+        ({"additional_headers": {"Authorization": f"Token {KEY}"}}, None),
+        ({"subprotocols": ["token", KEY]}, "token"),
+    ],
 )
-async def test_the_key_is_the_token(how):
+async def test_the_key_is_the_token(how, chosen):
     server = Server(access=Access(tokens=frozenset({digest(KEY)})))
     async with running(server) as here, dialing(url(here), **how) as socket:
         await say(socket, "CloseStream")
         assert (await hear_all(socket)).code == 1000
-        assert socket.subprotocol in (None, "token")
+        assert socket.subprotocol == chosen
 
 
 async def test_what_the_query_asks_for_is_done():
@@ -155,27 +178,60 @@ async def test_what_the_query_asks_for_is_done():
         await hear_all(socket)
 
 
+def results(more=""):
+    return Results(Query.of(f"/v1/listen?{RAW}{more}", Options()), "nano")
+
+
+def final(text, start, end, word_end):
+    return Final(0, start, end, text, (Word(text, start, word_end, 1.0),))
+
+
 def test_a_long_silence_is_said_once():
-    results = Results(Query.of(f"/v1/listen?{RAW}&utterance_end_ms=1000", Options()), "nano")
-    results.tell(SpeechStarted(0, 0.0))
-    assert results.heard(b"", 3.0) == []  # somebody speaks
-    results.tell(Final(0, 0.0, 1.2, "so", (Word("so", 0.5, 0.9, 1.0),)))
-    assert results.heard(b"", 1.8) == []
-    (said,) = results.heard(b"", 2.0)
+    it = results("&utterance_end_ms=1000")
+    it.tell(SpeechStarted(0, 0.0))
+    assert it.heard(b"", 1.5) == []  # somebody speaks
+    it.tell(final("so", 0.0, 1.5, 0.9))
+    assert it.heard(b"", 1.8) == []
+    (said,) = it.heard(b"", 2.0)
     assert json.loads(said) == {"type": "UtteranceEnd", "channel": [0, 1], "last_word_end": 0.9}
-    assert results.heard(b"", 9.0) == []
+    assert it.heard(b"", 9.0) == []
+
+
+def test_a_silence_is_not_long_because_the_machine_is_behind():
+    it = results("&utterance_end_ms=1000")
+    it.heard(b"", 12.0)
+    it.tell(final("so", 0.0, 2.5, 2.0))
+    assert it.heard(b"", 12.1) == []
+    assert it.tell(SpeechStarted(1, 2.7)) == []
+    it.tell(final("then", 2.7, 4.0, 3.5))
+    (said,) = it.tell(SpeechStarted(2, 6.0))
+    assert json.loads(said)["last_word_end"] == 3.5
+    it.tell(final("so", 6.0, 7.0, 6.5))
+    assert [json.loads(said)["type"] for said in it.tell(Done(12.0))] == ["UtteranceEnd", "Metadata"]
+
+
+def test_speech_is_over_where_a_pause_ended_it():
+    it = results()
+    (paused,) = it.tell(final("so", 0.0, 1.6, 1.0))
+    (cut,) = it.tell(final("then", 1.6, 30.0, 29.98))
+    assert [json.loads(said)["speech_final"] for said in (paused, cut)] == [True, False]
+
+
+def test_the_answer_to_a_finalize_stands_where_the_last_final_ended():
+    it = results()
+    it.tell(final("so", 0.0, 1.6, 1.0))
+    (said,) = it.tell(Finalized(""))
+    assert (json.loads(said)["start"], json.loads(said)["duration"]) == (1.6, 0.0)
 
 
 def test_words_are_bare_and_speakers_count_from_zero():
-    results = Results(Query.of(f"/v1/listen?{RAW}", Options()), "nano")
-    (said,) = results.tell(Final(0, 0.0, 1.0, "Well,", (Word("Well,", 0.1, 0.4, 0.5, speaker=1),)))
+    (said,) = results().tell(Final(0, 0.0, 1.0, "Well,", (Word("Well,", 0.1, 0.4, 0.5, speaker=1),)))
     (word,) = json.loads(said)["channel"]["alternatives"][0]["words"]
     assert (word["word"], word["punctuated_word"], word["speaker"], word["confidence"]) == ("well", "Well,", 0, 0.5)
 
 
 def test_without_endpoints_no_result_says_that_speech_has_ended():
-    results = Results(Query.of(f"/v1/listen?{RAW}&endpointing=false", Options()), "nano")
-    (said,) = results.tell(Final(0, 0.0, 1.0, "so"))
+    (said,) = results("&endpointing=false").tell(Final(0, 0.0, 1.0, "so"))
     assert not json.loads(said)["speech_final"]
 
 

@@ -6,7 +6,6 @@ import json
 
 import pytest
 from openai import AsyncOpenAI
-from websockets.asyncio.client import connect
 
 from streamer import Engine
 from streamer.access import Access, digest
@@ -129,6 +128,17 @@ async def test_what_is_cleared_is_not_written():
     assert deltas(events[at:]) == words_of(said)
 
 
+@pytest.mark.parametrize("first_bytes", [1, 320, 3199, 3201])
+async def test_the_first_piece_may_end_anywhere(first_bytes):
+    audio = speech(1)
+    async with running() as here, client(here).realtime.connect() as connection:
+        await connection.session.update(session=session())
+        await append(connection, audio[:first_bytes])
+        await append(connection, audio[first_bytes:])
+        await connection.input_audio_buffer.commit()
+        assert transcripts(await until_completed(connection)) == words_of(audio)
+
+
 @pytest.mark.parametrize(
     ("format_", "expected"),
     [
@@ -173,6 +183,15 @@ async def test_what_holds_is_shown():
         ({"type": "input_audio_buffer.append"}, "audio is null; it must be audio in base64"),
         ({"type": "input_audio_buffer.commit"}, "nothing to commit"),
         ({"type": "session.update", "session": {"type": "realtime"}}, "session.type is"),
+        ({"type": "input_audio_buffer.append", "audio": "\ud800"}, "audio is no base64"),
+        (
+            {"type": "session.update", "session": {"audio": {"input": {"format": {"rate": 5}}}}},
+            "sample_rate is 5; it must lie between",
+        ),
+        (
+            {"type": "session.update", "session": {"audio": {"input": {"transcription": {"language": "de"}}}}},
+            "only transcribes plain English",
+        ),
         (
             {"type": "session.update", "session": {"audio": {"input": {"format": {"type": "audio/mp3"}}}}},
             'session.audio.input.format.type is "audio/mp3"; it must be one of audio/pcm, audio/pcmu, audio/pcma',
@@ -189,6 +208,7 @@ async def test_what_holds_is_shown():
 @pytest.mark.parametrize("open_", [False, True])
 async def test_a_wrong_message_is_answered_and_the_connection_goes_on(message, said, open_):
     async with running() as here, dialing(url(here)) as socket:
+        here.worker.plain = True
         await say(socket, "session.update", session=session())
         await hear_until(socket, "session.updated")
         if open_:
@@ -197,7 +217,8 @@ async def test_a_wrong_message_is_answered_and_the_connection_goes_on(message, s
             await hear_until(socket, COMPLETED)
         await socket.send(json.dumps({**message, "event_id": "mine"}))
         error = (await hear_until(socket, "error")).messages[-1]["error"]
-        assert said in error["message"]
+        fixed = open_ and message["type"] == "session.update" and error["code"] == "session_fixed"
+        assert fixed or said in error["message"]
         assert (error["type"], error["event_id"]) == ("invalid_request_error", "mine")
         audio = speech(1, seed=5)
         await say(socket, "input_audio_buffer.append", audio=base64.b64encode(audio).decode())
@@ -207,7 +228,7 @@ async def test_a_wrong_message_is_answered_and_the_connection_goes_on(message, s
 
 async def test_no_json_and_binary_are_answered_too():
     async with running() as here, dialing(url(here)) as socket:
-        for wrong in ("{", "[]", b"\0\0"):
+        for wrong in ("{", "[]", b"\0\0", '{"type": "x", "event_id": "\\ud800"}', '{"a":' * 900 + "1" + "}" * 900):
             await socket.send(wrong)
             assert (await hear_until(socket, "error")).messages[-1]["error"]["message"]
 
@@ -234,17 +255,17 @@ async def test_one_more_than_there_is_room_for_is_refused_before_it_says_anythin
 
 
 @pytest.mark.parametrize(
-    "how",
+    ("how", "chosen"),
     [
-        {"additional_headers": {"Authorization": f"Bearer {KEY}"}},
-        {"subprotocols": ["realtime", f"openai-insecure-api-key.{KEY}"]},
+        ({"additional_headers": {"Authorization": f"Bearer {KEY}"}}, None),
+        ({"subprotocols": ["realtime", f"openai-insecure-api-key.{KEY}"]}, "realtime"),
     ],
 )
-async def test_the_key_is_the_token(how):
+async def test_the_key_is_the_token(how, chosen):
     server = Server(access=Access(tokens=frozenset({digest(KEY)})))
     async with running(server) as here, dialing(url(here), **how) as socket:
         assert (await hear(socket))["type"] == "session.created"
-        assert socket.subprotocol in (None, "realtime")
+        assert socket.subprotocol == chosen
 
 
 async def test_the_first_version_of_the_api():
@@ -276,7 +297,7 @@ async def test_nothing_is_kept_of_a_client_that_has_left():
     async with running() as here:
         async with client(here).realtime.connect() as connection:
             await append(connection, speech(1))
-            await connection.recv()
+            await until(lambda: here.worker.feeds)
         await here.emptied()
         assert here.worker.feeds[0].dropped
 
@@ -286,9 +307,12 @@ async def test_nothing_is_kept_of_a_client_that_has_left():
 
 async def test_vllms_clients_get_deltas_and_an_end_for_each_utterance():
     first, second = speech(1.5, seed=1), speech(1, seed=2)
-    async with running() as here, connect(url(here)) as socket:
-        assert (await hear(socket))["type"] == "session.created"
+    async with running() as here, dialing(url(here)) as socket:
+        created = await hear(socket)
+        assert (created["type"], set(created) >= {"id", "created"}) == ("session.created", True)
         await say(socket, "session.update", model="any/model")
+        await say(socket, "nonsense")
+        assert "type is" in (await hear(socket))["error"]
         talks = []
         for audio in (first, second):
             await say(socket, "input_audio_buffer.commit")
@@ -322,6 +346,40 @@ def test_a_commit_ends_the_item_that_is_being_said():
     assert kinds(told) == ["delta", "speech_stopped", "committed", "added", "done", "completed"]
     assert {json.loads(each)["item_id"] for each in told if "item_id" in json.loads(each)} == {started["item_id"]}
     assert json.loads(told[-1])["transcript"] == "the quick"
+
+
+def test_each_of_two_commits_is_answered():
+    items = Items(turns=True)
+    items.tell(SpeechStarted(0, 0.0))
+    first, _ = items.commit(1.0)
+    second, _ = items.commit(2.0)
+    told = [*items.tell(Final(0, 0.0, 1.0, "one")), *items.tell(Finalized(first)), *items.tell(Finalized(second))]
+    said = [json.loads(each) for each in told]
+    assert [each["transcript"] for each in said if each["type"] == COMPLETED] == ["one", ""]
+
+
+def test_silence_behind_an_item_that_the_server_ended_can_be_committed():
+    items = Items(turns=True)
+    items.tell(Final(0, 0.0, 1.0, "one"))
+    name, _ = items.commit(2.0)
+    assert kinds(items.tell(Finalized(name))) == ["committed", "added", "done", "completed"]
+
+
+def test_a_clear_ends_what_is_being_said_but_not_what_had_ended():
+    items = Items(turns=True)
+    items.tell(SpeechStarted(0, 0.0))
+    name = items.clear(5.0)
+    ended = items.tell(Final(0, 0.0, 3.0, "one"))  # its pause came before the clear; it was only told late
+    assert kinds(ended)[-1] == "completed"
+    told = [
+        *items.tell(SpeechStarted(1, 4.0)),
+        *items.tell(Partial(1, 4.0, 5.0, "tw", "o")),
+        *items.tell(Final(1, 4.0, 5.0, "two")),
+        *items.tell(Finalized(name)),
+    ]
+    assert kinds(told) == ["speech_started", "delta", "speech_stopped", "failed", "cleared"]
+    assert kinds(items.tell(SpeechStarted(2, 5.5))) == ["speech_started"]
+    assert kinds(items.tell(Final(2, 5.5, 6.0, "three")))[-1] == "completed"
 
 
 def test_a_draft_is_never_told():

@@ -58,6 +58,51 @@ async def test_words_can_be_left_out_and_the_rate_is_that_of_telephones():
         assert abs(here.worker.audio_seconds - 2) < 0.01
 
 
+@pytest.mark.parametrize("first_bytes", [1, 320, 3201])
+async def test_the_first_piece_may_end_anywhere(first_bytes):
+    audio = speech(1)
+    async with running() as here, dialing(url(here)) as socket:
+        await socket.send('{"config": {"sample_rate": "16000", "words": 0}}')  # as its samples say it
+        for piece in (audio[:first_bytes], audio[first_bytes:]):
+            await socket.send(piece)
+        await socket.send(EOF)
+        talk = await hear_all(socket)
+    assert [answer["text"] for answer in talk.messages if answer.get("text")] == words_of(audio)
+    assert not any("result" in answer for answer in talk.messages)
+
+
+async def test_large_pieces_are_answered_with_all_that_has_ended():
+    audio = speech(6)
+    async with running() as here, dialing(url(here)) as socket:
+        told = await answers(socket, audio, piece_bytes=len(audio) // 2)
+    assert " ".join(answer["text"] for answer in told if answer.get("text")) == " ".join(words_of(audio))
+    assert told[1]["text"] == " ".join(words_of(audio)[:3])
+
+
+async def test_a_reset_is_answered_with_what_was_said_and_the_stream_goes_on():
+    first, second = speech(1.5, seed=1), speech(1, seed=2)
+    async with running() as here, dialing(url(here)) as socket:
+        await socket.send(CONFIG)
+        await socket.send(first)
+        assert "partial" in await hear(socket)
+        await socket.send('{"reset" : 1}')
+        assert (await hear(socket))["text"] == " ".join(words_of(first))
+        await socket.send(CONFIG)  # nothing new
+        await socket.send(second)
+        await hear(socket)
+        await socket.send(EOF)
+        assert (await hear(socket))["text"] == words_of(second)[0]
+
+
+async def test_audio_behind_the_end_is_left_alone():
+    async with running() as here, dialing(url(here)) as socket:
+        await socket.send(CONFIG)
+        await socket.send(EOF)
+        await socket.send(speech(1))
+        talk = await hear_all(socket)
+    assert (talk.messages, talk.code) == ([{"text": ""}], 1000)
+
+
 async def test_an_end_without_audio():
     async with running() as here, dialing(url(here)) as socket:
         await socket.send(EOF)
@@ -68,10 +113,12 @@ async def test_an_end_without_audio():
     ("message", "said"),
     [
         ("{", "no JSON"),
-        ('{"reset": 1}', "the first message must be audio or a config"),
+        ('{"hello": 1}', "it must be audio, a config, reset or eof"),
         ('{"config": 8000}', "config is 8000; it must be an object"),
         ('{"config": {"sample_rate": "8k"}}', 'config.sample_rate is "8k"; it must be a number'),
-        ('{"config": {"words": 1}}', "config.words is 1; it must be true or false"),
+        ('{"config": {"sample_rate": NaN}}', "config.sample_rate is NaN; it must be a number"),
+        ('{"config": {"sample_rate": 1e999}}', "config.sample_rate is Infinity; it must be a number"),
+        ('{"config": {"words": []}}', "config.words is []; it must be a number"),
     ],
 )
 async def test_what_is_wrong_is_said(message, said):
@@ -86,7 +133,7 @@ async def test_a_config_behind_audio_is_refused_and_nothing_is_kept():
     async with running() as here, dialing(url(here)) as socket:
         await socket.send(speech(1))
         await hear(socket)
-        await socket.send(CONFIG)
+        await socket.send(CONFIG)  # of another rate than what there was
         assert "before the audio" in (await hear_all(socket)).messages[-1]["error"]
         await here.emptied()
 

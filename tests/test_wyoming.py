@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from wyoming.asr import Transcribe, Transcript, TranscriptChunk
@@ -16,6 +15,7 @@ from wyoming.ping import Ping, Pong
 from streamer import Engine
 from streamer.access import Access
 from streamer.dialects.wyoming import listening
+from streamer.events import Final
 from streamer.server import Limits, Server
 from streamer.serving import parse
 from streamer.worker import Worker
@@ -137,6 +137,9 @@ async def test_it_describes_itself():
         (b'{"type": "audio-start", "data": {"rate": 5}}\n', "sample_rate is 5; it must lie between"),
         (b'{"type": "transcribe", "data": {"language": "xx"}}\n', "xx"),
         (b"x" * 70_000 + b"\n", "the line is too long"),
+        (b'{"type": "ping", "data": {"text": "\\ud800"}}\n', "text is"),
+        (b'{"type": "ping", "data": {"text": ' + b"[" * 700 + b"]" * 700 + b"}}\n", "text is"),
+        (b'{"type": "audio-start"}\n{"type": "audio-chunk", "data": {"rate": 8000}}\n', "it began with 16000"),
     ],
 )
 async def test_what_is_wrong_is_said(line, said):
@@ -179,6 +182,58 @@ async def test_who_says_nothing_for_long_is_left():
         assert "nothing came for 0.1 s" in (await refused(client)).text
 
 
+async def test_who_does_not_read_is_left(monkeypatch):
+    monkeypatch.setattr("streamer.dialects.wyoming.SLOW_SECONDS", 0.2)
+    monkeypatch.setattr("streamer.dialects.wyoming.CLOSE_SECONDS", 0.2)
+    async with running() as here, wyoming(here) as connection, connection() as client:
+        await client.write_event(AudioStart(**FORMAT).event())
+        client._reader._transport.pause_reading()
+        with suppress(ConnectionError):
+            for _ in range(60):
+                client._writer.writelines([b'{"type": "describe"}\n'] * 1000)
+                await asyncio.sleep(0)
+        await here.emptied()
+        await until(lambda: not here.server.access._connections)
+
+
+async def test_a_stream_that_breaks_ends_its_connection():
+    async with running() as here, wyoming(here) as connection, connection() as client:
+        await client.write_event(AudioStart(**FORMAT).event())
+        await until(lambda: here.worker.feeds)
+        here.worker.feeds[0].breaks()
+        assert (await refused(client)).text == "this stream broke"
+        await here.emptied()
+
+
+async def test_a_service_that_ends_gives_what_it_has():
+    audio = speech(1.5)
+    async with running() as here, wyoming(here) as connection, connection() as client:
+        await client.write_event(AudioStart(**FORMAT).event())
+        await client.write_event(AudioChunk(audio=audio, **FORMAT).event())
+        await until(lambda: here.worker.feeds and here.worker.feeds[0].pieces)
+        here.server.sessions.drain()
+        assert transcript(await until_stop(client)) == " ".join(words_of(audio))
+        assert "restarting" in (await refused(client)).text
+        await here.emptied()
+
+
+async def test_a_long_transcript_can_be_read():
+    text = "word " * 20_000
+    async with running() as here, wyoming(here) as connection, connection() as client:
+        await client.write_event(AudioStart(**FORMAT).event())
+        await until(lambda: here.worker.feeds)
+        here.worker.feeds[0].tell(Final(0, 0.0, 1.0, text))
+        await client.write_event(AudioStop().event())
+        assert transcript(await until_stop(client)) == text
+
+
+async def test_a_transcript_of_no_audio_is_empty():
+    async with running() as here, wyoming(here) as connection, connection() as client:
+        await client.write_event(Transcribe().event())
+        await client.write_event(AudioStop().event())
+        assert transcript(await until_stop(client)) == ""
+
+
 async def test_data_may_stand_in_the_line_or_behind_it():
     async with running() as here, wyoming(here) as connection, connection() as client:
         data = json.dumps({"text": "y"}).encode()
@@ -188,14 +243,13 @@ async def test_data_may_stand_in_the_line_or_behind_it():
         assert texts == ["x", "y"]
 
 
-def test_beyond_this_machine_it_wants_to_be_told_that_there_are_no_tokens(tmp_path):
+def test_it_wants_to_be_told_that_no_tokens_are_asked_for(tmp_path):
     tokens = tmp_path / "tokens"
     tokens.write_text("a-token-of-many-letters\n")
-    given = ["--host", "0.0.0.0", "--token-file", str(tokens), "--wyoming-port", "10300"]
-    complaints = []
-    with pytest.raises(SystemExit):
-        parse(given, complaints.append)
-    assert "its protocol knows no tokens" in complaints[0]
-    serving = parse([*given, "--insecure"], complaints.append)
-    assert (serving.wyoming_port, len(serving.access.tokens)) == (10300, 1)
-    assert replace(serving, wyoming_port=None) == replace(parse(given[:4], complaints.append), model=serving.model)
+    wyoming, complaints = ["--wyoming-port", "10300"], []
+    for given in (["--host", "0.0.0.0", "--insecure"], ["--token-file", str(tokens), "--insecure"], []):
+        assert parse([*given, *wyoming], complaints.append).wyoming_port == 10300
+    for given in (["--host", "0.0.0.0", "--token-file", str(tokens)], ["--token-file", str(tokens)]):
+        with pytest.raises(SystemExit):
+            parse([*given, *wyoming], complaints.append)
+        assert "its protocol knows no tokens" in complaints.pop()

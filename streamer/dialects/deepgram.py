@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import uuid
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from streamer.dialogue import attend, farewell_for, part
+from model.tasks import Wish
+from streamer.dialogue import Opened, attend
 from streamer.events import Done, Error, Event, Final, Finalized, Partial, SpeechStarted, Word
 from streamer.fields import WireError, parse_object, shown
 from streamer.line import Line
@@ -36,6 +38,7 @@ class Query:
     """What a client wants."""
 
     start: Start
+    modest: Start  # without what only some models can do, and others leave out
     endpoints: bool  # whether the end of speech is said
     utterance_end_seconds: float  # of silence behind the last word, then `UtteranceEnd`; 0: never
     vad_events: bool
@@ -50,13 +53,16 @@ class Query:
         given = parse_qs(urlsplit(path).query)
         encoding = _last(given, "encoding", "")
         if encoding not in ENCODINGS:
-            raise WireError(f"encoding is {encoding!r}; it must be one of {', '.join(ENCODINGS)}: no files, raw audio")
+            raise WireError(
+                f"encoding is {encoding[:60]!r}; it must be one of {', '.join(ENCODINGS)}: no files, raw audio"
+            )
         if _flag(given, "multichannel"):
             raise WireError("multichannel is not there; open a connection for each channel")
         name, usual_rate = ENCODINGS[encoding]
         endpointing = _last(given, "endpointing", "true")
         try:
-            options = replace(plain, partials=_flag(given, "interim_results"), wish=_wish(given, plain))
+            wish = _wish(given, plain.wish)
+            options = replace(plain, partials=_flag(given, "interim_results"), wish=_formatted(given, wish))
             if endpointing not in ("true", "false"):
                 low, high = BOUNDS["endpoint_ms"]  # 10 ms, which is usual there, is less than words need here
                 options = replace(options, endpoint_ms=round(min(max(_whole(given, "endpointing", 0), low), high)))
@@ -64,25 +70,29 @@ class Query:
             raise
         except ValueError as error:
             raise WireError(str(error)) from None
+        start = Start(_whole(given, "sample_rate", usual_rate), name, _whole(given, "channels", 1), options)
         return cls(
-            Start(_whole(given, "sample_rate", usual_rate), name, _whole(given, "channels", 1), options),
+            start,
+            replace(start, options=replace(options, wish=wish)),
             endpointing != "false",
             _whole(given, "utterance_end_ms", 0) / 1000,
             _flag(given, "vad_events"),
         )
 
 
-def _wish(given: dict[str, list[str]], plain: Options) -> Any:
+def _wish(given: dict[str, list[str]], plain: Wish) -> Wish:
+    """What must be, or is refused."""
     terms = given.get("keyterm", []) + [word.partition(":")[0] for word in given.get("keywords", [])]
-    language = _last(given, "language", "").partition("-")[0]
-    changes: dict[str, Any] = {"keywords": tuple(terms)} if terms else {}
-    if language not in ("", "multi"):
-        changes["language"] = language
-    if _flag(given, "punctuate"):
-        changes["punctuate"] = True
+    language = _last(given, "language", "multi").partition("-")[0]
+    keywords = tuple(terms) or plain.keywords
+    return replace(plain, keywords=keywords, language=plain.language if language in ("", "multi") else language)
+
+
+def _formatted(given: dict[str, list[str]], wish: Wish) -> Wish:
+    """And what may be."""
     if _flag(given, "diarize") or "diarize_model" in given:
-        changes["speakers"] = True
-    return replace(plain.wish, **changes)
+        return replace(wish, speakers=True)
+    return replace(wish, punctuate=True) if _flag(given, "punctuate") else wish
 
 
 class Results:
@@ -99,26 +109,28 @@ class Results:
         self._created = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._audio = hashlib.sha256()
         self._speaking = False
-        self._last_word_end: float | None = None  # of an utterance whose end was not yet said
+        self._end = 0.0  # of the last final
+        self._utterance: float | None = None  # where the last word ended, until it is said that an utterance did
+        self._received = self._behind = 0.0  # seconds of audio; and how much of it the last final was behind
 
     def tell(self, event: Event) -> list[str]:
         """The messages for an event."""
         match event:
             case SpeechStarted(start=start):
-                self._speaking = True
-                return [_line("SpeechStarted", channel=[0, 1], timestamp=start)] if self._query.vad_events else []
+                ended, self._speaking = self._utterance_end(start), True
+                began = [_line("SpeechStarted", channel=[0, 1], timestamp=start)] if self._query.vad_events else []
+                return ended + began
             case Partial(start=start, end=end, committed=committed, draft=draft):
                 return [self._result(start, end, committed + draft)] if committed + draft else []
             case Final(start=start, end=end, text=text, words=words):
-                self._speaking = False
+                self._speaking, self._end, self._behind = False, end, max(0.0, self._received - end)
                 if words:
-                    self._last_word_end = words[-1].end
-                return [self._result(start, end, text, words, is_final=True, speech_final=self._query.endpoints)]
+                    self._utterance = words[-1].end
+                return [self._result(start, end, text, words, is_final=True, speech_final=self._is_over(event))]
             case Finalized():
-                end = self._last_word_end or 0.0
-                return [self._result(end, end, "", is_final=True, from_finalize=True)]
+                return [self._result(self._end, self._end, "", is_final=True, from_finalize=True)]
             case Done(audio_seconds=seconds):
-                return [self._metadata(seconds)]
+                return [*self._utterance_end(seconds), self._metadata(seconds)]
             case Error(message=message):
                 return [error("internal", message)]
         return []
@@ -126,11 +138,22 @@ class Results:
     def heard(self, audio: bytes, seconds: float) -> list[str]:
         """The messages for audio, with which there have been so many seconds."""
         self._audio.update(audio)
-        end, patience = self._last_word_end, self._query.utterance_end_seconds
-        if end is None or self._speaking or not patience or seconds - end < patience:
+        self._received = seconds
+        return [] if self._speaking else self._utterance_end(seconds - self._behind)
+
+    def _utterance_end(self, now: float) -> list[str]:
+        """That the last word is long past, at this time of the stream."""
+        end, patience = self._utterance, self._query.utterance_end_seconds
+        if end is None or not patience or now - end < patience:
             return []
-        self._last_word_end = None
+        self._utterance = None
         return [_line("UtteranceEnd", channel=[0, 1], last_word_end=end)]
+
+    def _is_over(self, final: Final) -> bool:
+        """Whether speech has ended, and is not only cut: an endpoint's silence lies behind the last word."""
+        endpoint_seconds = self._query.start.options.endpoint_ms / 1000
+        silence = final.end - final.words[-1].end if final.words else endpoint_seconds
+        return self._query.endpoints and silence >= endpoint_seconds / 2
 
     def unchanged(self) -> str:
         """The answer to who would change a stream that is open."""
@@ -157,14 +180,7 @@ class Results:
 async def speak(socket: Line, sessions: Sessions, address: str) -> None:
     """Everything until the close frame."""
     assert socket.request is not None, "the handshake is over"
-    try:
-        query = Query.of(socket.request.path, sessions.limits.options)
-        results = Results(query, sessions.model)
-        session = sessions.open(query.start, address, results)
-    except (Farewell, WireError) as refusal:
-        await part(socket, sessions, farewell_for(refusal), error)
-        return
-    await attend(socket, sessions, session, lambda message: _take(session, results, message), error)
+    await attend(socket, sessions, _open(socket.request.path, sessions, address), error)
 
 
 def error(code: str, message: str) -> str:
@@ -172,7 +188,20 @@ def error(code: str, message: str) -> str:
     return _line("Error", variant=code, description=message)
 
 
+async def _open(path: str, sessions: Sessions, address: str) -> Opened:
+    query = Query.of(path, sessions.limits.options)
+    results, start = Results(query, sessions.model), query.start
+    try:
+        sessions.check(start)
+    except WireError:  # these clients ask for formatting by habit
+        start = query.modest
+    session = sessions.open(start, address, results)
+    return Opened(session, lambda message: _take(session, results, message))
+
+
 def _take(session: Session, results: Results, message: str | bytes) -> None:
+    if session.farewell:
+        return  # a microphone may send one more piece before it knows
     if isinstance(message, bytes) and message:
         session.hear(message)
         for each in results.heard(message, session.incoming.seconds):
@@ -210,15 +239,15 @@ def _last(given: dict[str, list[str]], name: str, default: str) -> str:
 def _flag(given: dict[str, list[str]], name: str) -> bool:
     value = _last(given, name, "false")
     if value not in ("true", "false"):
-        raise WireError(f"{name} is {value!r}; it must be true or false")
+        raise WireError(f"{name} is {value[:60]!r}; it must be true or false")
     return value == "true"
 
 
 def _whole(given: dict[str, list[str]], name: str, default: int) -> int:
     value = _last(given, name, str(default))
-    if not value.isascii() or not value.isdecimal():
-        raise WireError(f"{name} is {value!r}; it must be a whole number")
-    return int(value[:9])
+    if not re.fullmatch("[0-9]{1,9}", value):
+        raise WireError(f"{name} is {value[:60]!r}; it must be a whole number")
+    return int(value)
 
 
 def _line(kind: str, **values: Any) -> str:

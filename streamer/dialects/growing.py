@@ -14,7 +14,8 @@ class Growing:
 
     def grow(self, committed: str) -> str:
         """Takes what the open segment has committed so far; gives what is new."""
-        new = committed.removeprefix(self._segment)
+        assert committed.startswith(self._segment), f"{committed!r} takes back {self._segment!r}"
+        new = committed[len(self._segment) :]
         if not self._segment and apart(self.text, new):
             new = f" {new}"
         self._segment = committed

@@ -2,7 +2,7 @@
 
 With turn detection each segment is an item. Without it the client says where one ends, and whatever segments there are
 until then are its text. Its commit takes effect in the stream's order: the stream answers it behind the last final that
-belongs to it, and only then is it known that the item is whole.
+belongs to it, and only then is it known that the item is whole. Clearing is the same, but what it ends is not told.
 """
 
 from __future__ import annotations
@@ -11,21 +11,24 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from streamer.dialects import realtime_wire as wire
+from streamer.dialects import realtime_messages as messages
 from streamer.dialects.growing import Growing
+from streamer.dialects.realtime_messages import new_id, said
 from streamer.events import Error, Event, Final, Finalized, Partial, SpeechStarted
 from streamer.fields import WireError
 
 TRANSCRIPTION = "conversation.item.input_audio_transcription"
+CUT_SECONDS = 0.1  # a segment that ends so near to a border was ended by it; a pause would have ended it earlier
 
 
 @dataclass(slots=True)
 class Item:
     """What a client gets as one piece."""
 
-    id: str = field(default_factory=lambda: wire.new_id("item"))
+    id: str = field(default_factory=lambda: new_id("item"))
     growing: Growing = field(default_factory=Growing)
     seconds: float = 0.0  # of audio
+    told: bool = False  # the client has heard of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +36,10 @@ class Border:
     """A commit, or a clear, on its way through the stream."""
 
     name: str
+    at_seconds: float  # of audio before it
+    finals: int  # told when it was drawn
     item: Item | None = None  # that it ends; None: it is known when the stream answers
-    finals: int = 0  # told when it began
-    dropped: bool = False  # a clear: what comes until then is not told
+    clears: bool = False
 
 
 class Items:
@@ -44,35 +48,35 @@ class Items:
     def __init__(self, turns: bool, beta: bool = False) -> None:
         """With turns the server ends items, too."""
         self._turns, self._beta = turns, beta
-        self._open: Item | None = None  # what events are of, if no border is ahead of them
+        self._open: Item | None = None  # what events are of, where no border ahead of them has an item
         self._borders: deque[Border] = deque()
         self._before: str | None = None  # the item before
-        self._finals = 0
-        self._border_at = 0.0  # seconds of audio at the last border
+        self._finals = self._finals_passed = 0  # told so far; told when the stream reached the last border
+        self._border_at = 0.0  # seconds of audio before the last border
 
     def commit(self, audio_seconds: float) -> tuple[str, list[str]]:
         """The client ends an item after so much audio of the stream: the name to finalize it with, and what to say.
 
         Raises:
-            WireError: there has been no audio since the last one.
+            WireError: there has been no audio since the last border.
         """
-        seconds = self._since_border(audio_seconds)
+        seconds, self._border_at = audio_seconds - self._border_at, audio_seconds
         if not seconds:
             raise WireError("nothing to commit: no audio was appended", "input_audio_buffer_commit_empty")
-        border, messages = Border(wire.new_id("commit"), finals=self._finals), []
+        item: Item | None = None
         if not self._turns:
             item, self._open = self._open or Item(), None
             item.seconds = seconds
-            border, messages = Border(border.name, item), self._committed(item)
-        self._borders.append(border)
-        return border.name, messages
+        self._borders.append(border := Border(new_id("commit"), audio_seconds, self._finals, item))
+        return border.name, self._committed(item) if item else []
 
     def clear(self, audio_seconds: float) -> str:
         """The client forgets what it has appended since the last item: the name to finalize that with."""
-        self._since_border(audio_seconds)
+        item: Item | None = None
         if not self._turns:
-            self._open = None  # the next commit is of another item
-        self._borders.append(border := Border(wire.new_id("clear"), dropped=True))
+            item, self._open = self._open or Item(), None
+        self._border_at = audio_seconds
+        self._borders.append(border := Border(new_id("clear"), audio_seconds, self._finals, item, clears=True))
         return border.name
 
     def tell(self, event: Event) -> list[str]:
@@ -81,14 +85,13 @@ class Items:
             case Finalized(id=name) if self._borders and self._borders[0].name == name:
                 return self._pass(self._borders.popleft())
             case Error(code=code, message=message):
-                return [wire.error(code, message)]
+                return [messages.error(code, message)]
             case SpeechStarted() | Partial() | Final():
-                return self._of_open(event)
+                return self._of_item(event, self._borders[0] if self._borders else None)
         return []
 
-    def _of_open(self, event: SpeechStarted | Partial | Final) -> list[str]:
-        border = self._borders[0] if self._borders else None
-        if border and border.dropped:
+    def _of_item(self, event: SpeechStarted | Partial | Final, border: Border | None) -> list[str]:
+        if border and border.clears and border.item:
             return []
         item = border.item if border and border.item else self._open
         if item is None:
@@ -97,59 +100,70 @@ class Items:
             case SpeechStarted(start=start):
                 if not self._turns:
                     return []
+                item.told = True
                 where = {"audio_start_ms": round(start * 1000), "item_id": item.id}
-                return [wire.event("input_audio_buffer.speech_started", **where)]
+                return [said("input_audio_buffer.speech_started", **where)]
             case Partial(committed=committed):
                 return self._delta(item, item.growing.grow(committed))
             case Final(start=start, end=end, text=text):
-                self._finals += 1
-                messages = self._delta(item, item.growing.close(text))
+                if border and border.clears and end > border.at_seconds - CUT_SECONDS:
+                    return []  # it is what is cleared
+                told = self._delta(item, item.growing.close(text))
                 if not self._turns:
-                    return messages
+                    return told
                 self._open, item.seconds = None, end - start
-                where = {"audio_end_ms": round(end * 1000), "item_id": item.id}
-                stopped = wire.event("input_audio_buffer.speech_stopped", **where)
-                return [*messages, stopped, *self._committed(item), self._completed(item)]
+                self._finals += 1
+                return [*told, self._stopped(item, end), *self._committed(item), self._completed(item)]
 
     def _pass(self, border: Border) -> list[str]:
         """The stream has reached a border."""
-        if border.dropped:
-            self._open = None
-            return [wire.event("input_audio_buffer.cleared")]
+        known, self._finals_passed = max(border.finals, self._finals_passed), self._finals
+        if border.clears:
+            item = border.item or self._open
+            if self._turns:
+                self._open = None
+            given_up = self._given_up(item, border.at_seconds) if item and item.told else []
+            return [*given_up, said("input_audio_buffer.cleared")]
         if border.item:
             return [self._completed(border.item)]
-        if border.finals != self._finals:
+        if self._finals > known:
             return []  # what was committed has ended with a final, and was told
         return [*self._committed(silent := Item()), self._completed(silent)]
 
-    def _since_border(self, audio_seconds: float) -> float:
-        before, self._border_at = self._border_at, audio_seconds
-        return audio_seconds - before
-
     def _committed(self, item: Item) -> list[str]:
         content: list[dict[str, Any]] = [{"type": "input_audio", "transcript": None}]
-        whole = {
-            "id": item.id,
-            "object": "realtime.item",
-            "type": "message",
-            "status": "completed",
-            "role": "user",
-            "content": content,
-        }
+        about = {"object": "realtime.item", "type": "message", "status": "completed", "role": "user"}
+        whole = {"id": item.id, **about, "content": content}
         before, self._before = self._before, item.id
         kinds = ["created"] if self._beta else ["added", "done"]
         return [
-            wire.event("input_audio_buffer.committed", item_id=item.id, previous_item_id=before),
-            *(wire.event(f"conversation.item.{kind}", previous_item_id=before, item=whole) for kind in kinds),
+            said("input_audio_buffer.committed", item_id=item.id, previous_item_id=before),
+            *(said(f"conversation.item.{kind}", previous_item_id=before, item=whole) for kind in kinds),
         ]
 
     def _delta(self, item: Item, new: str) -> list[str]:
-        return [wire.event(f"{TRANSCRIPTION}.delta", item_id=item.id, content_index=0, delta=new)] if new else []
+        if not new:
+            return []
+        item.told = True
+        return [said(f"{TRANSCRIPTION}.delta", item_id=item.id, content_index=0, delta=new)]
+
+    def _stopped(self, item: Item, end: float) -> str:
+        return said("input_audio_buffer.speech_stopped", audio_end_ms=round(end * 1000), item_id=item.id)
 
     def _completed(self, item: Item) -> str:
         usage = {"type": "duration", "seconds": round(item.seconds, 3)}
         about = {"item_id": item.id, "content_index": 0, "transcript": item.growing.text, "usage": usage}
-        return wire.event(f"{TRANSCRIPTION}.completed", **about)
+        return said(f"{TRANSCRIPTION}.completed", **about)
+
+    def _given_up(self, item: Item, end: float) -> list[str]:
+        """An item that the client has heard of will not be."""
+        why = {
+            "type": "invalid_request_error",
+            "code": "input_audio_buffer_cleared",
+            "message": "its audio was cleared",
+        }
+        failed = said(f"{TRANSCRIPTION}.failed", item_id=item.id, content_index=0, error={**why, "param": None})
+        return [self._stopped(item, end), failed] if self._turns else [failed]
 
 
 class Utterances:
@@ -162,8 +176,16 @@ class Utterances:
 
     def commit(self, audio_seconds: float) -> tuple[str, list[str]]:
         """The client ends an utterance: the name to finalize it with, and what to say."""
-        self._ends.append((wire.new_id("commit"), audio_seconds))
+        self._ends.append((new_id("commit"), audio_seconds))
         return self._ends[-1][0], []
+
+    def clear(self, audio_seconds: float) -> str:
+        """There is no such message.
+
+        Raises:
+            WireError: always.
+        """
+        raise WireError("there is no clear in this dialect", "unknown_type")
 
     def tell(self, event: Event) -> list[str]:
         """The messages for an event."""
@@ -176,11 +198,11 @@ class Utterances:
                 _, seconds = self._ends.popleft()
                 usage = {"type": "duration", "seconds": round(seconds - self._ended_at, 3)}
                 text, self._growing, self._ended_at = self._growing.text, Growing(), seconds
-                return [wire.event("transcription.done", text=text, usage=usage)]
+                return [said("transcription.done", text=text, usage=usage)]
             case Error(code=code, message=message):
-                return [wire.vllm_error(code, message)]
+                return [messages.vllm_error(code, message)]
         return []
 
     @staticmethod
     def _delta(new: str) -> list[str]:
-        return [wire.event("transcription.delta", delta=new)] if new else []
+        return [said("transcription.delta", delta=new)] if new else []

@@ -6,100 +6,94 @@ with the first audio; until then everything may be configured, and from then on 
 
 from __future__ import annotations
 
-from websockets.exceptions import ConnectionClosed
+from dataclasses import dataclass, field
 
-from streamer.dialects import realtime_wire as wire
+from streamer.dialects import realtime_messages as messages
 from streamer.dialects.items import Items, Utterances
-from streamer.dialects.realtime_wire import Append, Clear, Commit, Configuration, Update
-from streamer.dialogue import attend, farewell_for, part, receive
+from streamer.dialects.realtime_messages import Append, Clear, Commit, Configuration, Update, new_id
+from streamer.dialogue import Opened, attend, receive
 from streamer.fields import WireError
 from streamer.line import Line
-from streamer.session import Farewell, Session
+from streamer.session import Session
 from streamer.sessions import Sessions
 
 
 async def speak(socket: Line, sessions: Sessions, address: str) -> None:
     """Everything until the close frame."""
-    configuration = Configuration(sessions.limits.options)
-    name = wire.new_id("sess")
-    try:
-        sessions.admit()
-        await socket.send(wire.session_event("session.created", name, configuration, sessions.model))
-        configuration, first = await _configured(socket, sessions, name, configuration)
-        dialect = Utterances() if configuration.vllm else Items(configuration.turns is not None, configuration.beta)
-        session = sessions.open(configuration.start, address, dialect)
-    except ConnectionClosed:
-        return  # it left before it said anything
-    except (Farewell, WireError) as refusal:
-        await part(socket, sessions, farewell_for(refusal), wire.error)
-        return
-    client = Client(session, dialect, configuration, name, sessions.model)
-    client.take(first)
-    await attend(socket, sessions, session, client.take, client.error)
+    client = Client(sessions, Configuration(sessions.limits.options))
+    await attend(socket, sessions, client.open(socket, address), client.error)
 
 
-async def _configured(
-    socket: Line, sessions: Sessions, name: str, configuration: Configuration
-) -> tuple[Configuration, str | bytes]:
-    """Takes configurations until there is audio; gives what holds, and the message that came after them.
-
-    Raises:
-        Farewell: nothing came for long.
-    """
-    while True:
-        text = await receive(socket, sessions.limits.idle_seconds)
-        try:
-            message = wire.parse(text)
-            if not isinstance(message, Update):
-                return configuration, text
-            configuration = configuration.updated(message)
-        except WireError as error:
-            await socket.send(wire.error(error.code, str(error), wire.id_of(text)))
-        else:
-            await socket.send(wire.session_event("session.updated", name, configuration, sessions.model))
-
-
+@dataclass(slots=True)
 class Client:
-    """What comes from one client, once its stream is open."""
+    """What one client has asked for, and what it says once its stream is open."""
 
-    def __init__(
-        self, session: Session, dialect: Items | Utterances, configuration: Configuration, name: str, model: str
-    ) -> None:
-        self._session, self._dialect, self._configuration = session, dialect, configuration
-        self._name, self._model = name, model
-        self._bytes = 0  # of audio so far
-        self.error = wire.vllm_error if configuration.vllm else wire.error
+    sessions: Sessions
+    configuration: Configuration
+    name: str = field(default_factory=lambda: new_id("sess"))
+    _session: Session | None = None
+    _dialect: Items | Utterances = field(default_factory=Utterances)
+    _bytes: int = 0  # of audio so far
+
+    async def open(self, socket: Line, address: str) -> Opened:
+        """Takes configurations until there is audio, then opens the stream that they ask for.
+
+        Raises:
+            Farewell: one more would be too much, or nothing came for long.
+        """
+        self.sessions.admit()
+        await socket.send(self._shown("session.created"))
+        while True:
+            text = await receive(socket, self.sessions.limits.idle_seconds)
+            try:
+                message = messages.parse(text)
+                if not isinstance(message, Update):
+                    break
+                configuration = self.configuration.updated(message)
+                self.sessions.check(configuration.start)
+                self.configuration = configuration
+            except WireError as error:
+                await socket.send(self.error(error.code, str(error), messages.id_of(text)))
+            else:
+                if not self.configuration.vllm:
+                    await socket.send(self._shown("session.updated"))
+        it = self.configuration
+        self._dialect = Utterances() if it.vllm else Items(it.turns is not None, it.beta)
+        self._session = self.sessions.open(it.start, address, self._dialect)
+        return Opened(self._session, self.take, text)
 
     def take(self, text: str | bytes) -> None:
         """Does what a message asks for, or says what is wrong with it."""
+        assert self._session is not None, "the stream is open"
         try:
-            self._do(wire.parse(text))
+            self._do(messages.parse(text), self._session)
         except WireError as error:
-            self._session.say(self.error(error.code, str(error), wire.id_of(text)))
+            self._session.say(self.error(error.code, str(error), messages.id_of(text)))
 
-    def _do(self, message: wire.Message) -> None:
+    def error(self, code: str, message: str, client_event: str | None = None) -> str:
+        """What went wrong, in this client's words."""
+        return (messages.vllm_error if self.configuration.vllm else messages.error)(code, message, client_event)
+
+    def _do(self, message: messages.Message, session: Session) -> None:
+        incoming = session.incoming
+        seconds = self._bytes / incoming.frame_bytes / incoming.sample_rate  # of audio so far
         match message:
             case Append(audio=audio):
                 self._bytes += len(audio)
-                self._session.hear(audio)
+                session.hear(audio)
             case Commit(final=final):
-                if final or not self._configuration.vllm:
-                    name, messages = self._dialect.commit(self._audio_seconds)
-                    for each in messages:
-                        self._session.say(each)
-                    self._session.finalize(name)
+                if final or not self.configuration.vllm:  # the other kind, at vLLM, says that audio begins
+                    name, told = self._dialect.commit(seconds)
+                    for each in told:
+                        session.say(each)
+                    session.finalize(name)
             case Clear():
-                if isinstance(self._dialect, Utterances):
-                    raise WireError("this dialect has no clear", "unknown_type")
-                self._session.finalize(self._dialect.clear(self._audio_seconds))
+                session.finalize(self._dialect.clear(seconds))
             case Update():
-                if self._configuration.updated(message) != self._configuration:
+                if self.configuration.updated(message) != self.configuration:
                     raise WireError("audio has come already; configure a session before its audio", "session_fixed")
-                if not self._configuration.vllm:
-                    updated = "session.updated", self._name, self._configuration, self._model
-                    self._session.say(wire.session_event(*updated))
+                if not self.configuration.vllm:
+                    session.say(self._shown("session.updated"))
 
-    @property
-    def _audio_seconds(self) -> float:
-        incoming = self._session.incoming
-        return self._bytes / incoming.frame_bytes / incoming.sample_rate
+    def _shown(self, kind: str) -> str:
+        return messages.session_event(kind, self.name, self.configuration, self.sessions.model)

@@ -1,26 +1,24 @@
-"""Vosk's protocol, on `/vosk`: each piece of audio is answered at once, by a partial or by a sentence that has ended.
+"""Vosk's protocol, on `/vosk`: each piece of audio is answered at once, by a partial or by what has ended.
 
 ```
-{"config": {…}}? (audio)* {"eof": 1}  ->  ({"partial": "…"} | {"text": "…", "result": […]})*
+({"config": {…}} | audio | {"reset": 1})* {"eof": 1}  ->  ({"partial": "…"} | {"text": "…", "result": […]})*
 ```
 
-An answer tells what is known when the audio comes; the stream works behind it. The answer to `eof` is the last one, and
-waits for everything.
+An answer tells what is known when the audio comes; the stream works behind it. The answers to `reset` and `eof` wait
+for everything that came before.
 """
 
 from __future__ import annotations
 
 import json
-from collections import deque
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from websockets.exceptions import ConnectionClosed
-
 from model.scripts import joined
-from streamer.dialogue import attend, farewell_for, part, receive
-from streamer.events import Done, Event, Final, Partial
-from streamer.fields import WireError, a_flag, a_number, an_object, field, parse_object, some_texts
+from streamer.dialogue import Opened, attend, receive
+from streamer.events import Done, Event, Final, Finalized, Partial
+from streamer.fields import WireError, an_object, field, parse_object, shown, some_texts
 from streamer.line import Line
 from streamer.options import Options
 from streamer.session import Farewell, Session
@@ -28,26 +26,23 @@ from streamer.sessions import Sessions
 from streamer.wire import Close, Start
 
 SAMPLE_RATE = 8_000  # Hz, where a client does not say: as Vosk's server has it
+RESET = "reset"
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What a client has asked for before its audio."""
+    """What a client has asked for."""
 
     options: Options
     sample_rate: int = SAMPLE_RATE
     words: bool = True
 
-    def updated(self, text: str) -> Configuration:
-        """With what a message says.
+    def updated(self, given: dict[str, Any]) -> Configuration:
+        """With what a `config` says.
 
         Raises:
-            WireError: it is no configuration; the message says what is allowed.
+            WireError: names the field, its value and what is allowed.
         """
-        values = parse_object(text)
-        given = field(values, "config", an_object)
-        if given is None:
-            raise WireError("the first message must be audio or a config")
         within = "config."
         wish = self.options.wish
         if keywords := field(given, "phrase_list", some_texts, (), within):
@@ -56,35 +51,38 @@ class Configuration:
             options = replace(self.options, wish=wish)
         except ValueError as error:
             raise WireError(str(error)) from None
-        rate = round(field(given, "sample_rate", a_number, self.sample_rate, within))
-        return Configuration(options, rate, field(given, "words", a_flag, self.words, within))
+        rate = _number(given, "sample_rate", self.sample_rate, within)
+        return Configuration(options, rate, bool(_number(given, "words", self.words, within)))
 
 
 class Answers:
-    """What there is to answer: sentences that have ended since the last answer, or what the open one says so far."""
+    """What there is to answer: finals since the last answer, or what the open segment says so far."""
 
     def __init__(self, words: bool) -> None:
         self._words = words
-        self._finals: deque[Final] = deque()
+        self._finals: list[Final] = []
         self._partial = ""
 
     def tell(self, event: Event) -> list[str]:
-        """The messages for an event: none, since it is audio that is answered, but for the end."""
+        """The messages for an event: none, since it is audio that is answered, but for what waits for everything."""
         match event:
             case Partial(committed=committed, draft=draft):
                 self._partial = committed + draft
             case Final():
                 self._finals.append(event)
                 self._partial = ""
+            case Finalized(id=name) if name == RESET:
+                return [self._ended()]
             case Done():
-                return [self._sentence(list(self._finals))]
+                return [self._ended()]
         return []
 
     def answer(self) -> str:
         """The answer to a piece of audio."""
-        return self._sentence([self._finals.popleft()]) if self._finals else _line({"partial": self._partial})
+        return self._ended() if self._finals else _line({"partial": self._partial})
 
-    def _sentence(self, finals: list[Final]) -> str:
+    def _ended(self) -> str:
+        finals, self._finals = self._finals, []
         values: dict[str, Any] = {"text": joined(final.text for final in finals)}
         words = [word for final in finals for word in final.words]
         if self._words and words:
@@ -95,24 +93,7 @@ class Answers:
 
 async def speak(socket: Line, sessions: Sessions, address: str) -> None:
     """Everything from the first message to the close frame."""
-    try:
-        configuration = Configuration(sessions.limits.options)
-        idle = sessions.limits.idle_seconds
-        while not isinstance(first := await receive(socket, idle), bytes) and not _is_end(first):
-            configuration = configuration.updated(first)
-        start = Start(configuration.sample_rate, options=configuration.options)
-        session = sessions.open(start, address, answers := Answers(configuration.words))
-    except ConnectionClosed:
-        return  # it left before it said anything
-    except (Farewell, WireError) as refusal:
-        await part(socket, sessions, farewell_for(refusal), error)
-        return
-
-    def take(message: str | bytes) -> None:
-        _take(session, answers, message)
-
-    take(first)
-    await attend(socket, sessions, session, take, error)
+    await attend(socket, sessions, _open(socket, sessions, address), error)
 
 
 def error(code: str, message: str) -> str:
@@ -120,18 +101,46 @@ def error(code: str, message: str) -> str:
     return _line({"error": message, "code": code})
 
 
-def _take(session: Session, answers: Answers, message: str | bytes) -> None:
+async def _open(socket: Line, sessions: Sessions, address: str) -> Opened:
+    configuration = Configuration(sessions.limits.options)
+    while not isinstance(first := await receive(socket, sessions.limits.idle_seconds), bytes):
+        values = parse_object(first)
+        if "config" not in values:
+            break
+        configuration = configuration.updated(field(values, "config", an_object, {}))
+    start = Start(configuration.sample_rate, options=configuration.options)
+    session = sessions.open(start, address, answers := Answers(configuration.words))
+    return Opened(session, lambda message: _take(session, answers, configuration, message), first)
+
+
+def _take(session: Session, answers: Answers, configuration: Configuration, message: str | bytes) -> None:
+    if session.farewell:
+        return  # a microphone may send one more piece before it knows
     if isinstance(message, bytes):
         session.hear(message)
         session.say(answers.answer())
-    elif _is_end(message):
+        return
+    values = parse_object(message)
+    if "eof" in values:
         session.end(Farewell(Close.DONE))
-    else:
+    elif "reset" in values:
+        session.finalize(RESET)
+    elif "config" not in values:
+        raise WireError(f"the message is {shown(values)}; it must be audio, a config, reset or eof")
+    elif configuration.updated(field(values, "config", an_object, {})) != configuration:
         raise WireError("a config must come before the audio")
 
 
-def _is_end(text: str) -> bool:
-    return "eof" in parse_object(text)
+def _number(given: dict[str, Any], name: str, default: int, within: str) -> int:
+    """A number, a flag, or either as a text: Vosk takes what Python's `float` takes."""
+    value = given.get(name, default)
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise WireError(f"{within}{name} is {shown(value)}; it must be a number")
+    return round(number)
 
 
 def _line(values: dict[str, Any]) -> str:

@@ -12,29 +12,29 @@ many transcripts, one after another; chunks are what is committed, so together t
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from model.tasks import Wish
 from streamer.access import Access
 from streamer.dialects.growing import Growing
-from streamer.dialogue import tell
+from streamer.dialogue import farewell_for, tell
 from streamer.events import Done, Error, Event, Final, Partial
 from streamer.fields import WireError, a_text, a_whole, an_object, parse_object, shown, some_texts
 from streamer.fields import field as value_of
 from streamer.options import Options
 from streamer.pages import Health
-from streamer.session import Farewell, Session
+from streamer.session import SLOW_SECONDS, Farewell, Hold, Session
 from streamer.sessions import Sessions
 from streamer.wire import Close, Start
 
 log = logging.getLogger("granite_stream")
+T = TypeVar("T")
 
 LINE_BYTES = 2**16  # the longest line, and the most data behind it
 PAYLOAD_BYTES = 2**20
@@ -53,8 +53,9 @@ class Message:
     payload: bytes = b""
 
     def __str__(self) -> str:
-        """The line that it is on the wire, without its end; we send no payload."""
-        return json.dumps({"type": self.type, "data": self.data}, ensure_ascii=False)
+        """As it is on the wire: a line, and the data behind it, which may be long. We send no payload."""
+        data = json.dumps(self.data) if self.data else ""  # in ASCII: a character is a byte
+        return json.dumps({"type": self.type, **({"data_length": len(data)} if data else {})}) + f"\n{data}"
 
 
 class Transcripts:
@@ -93,9 +94,21 @@ class Pipe:
         self._reader, self._writer = reader, writer
 
     async def send(self, message: str) -> None:
-        """Sends an event; waits while the client does not read."""
-        self._writer.write(message.encode() + b"\n")
-        await self._writer.drain()
+        """Sends an event; waits while the client does not read.
+
+        Raises:
+            Farewell: it does not read for long.
+        """
+        self.leave(message)
+        try:
+            async with asyncio.timeout(SLOW_SECONDS):
+                await self._writer.drain()
+        except TimeoutError:
+            raise Farewell(Close.POLICY, f"nothing was read for {SLOW_SECONDS:.0f} s", "slow_reader") from None
+
+    def leave(self, message: str) -> None:
+        """Leaves an event to be read, if there is somebody to read it."""
+        self._writer.write(message.encode())
 
     async def receive(self, idle_seconds: float) -> Message | None:
         """The next event; None: the client has left.
@@ -138,49 +151,62 @@ class Client:
     sessions: Sessions
     address: str
     options: Options
-    _session: Session | None = None
-    _teller: asyncio.Task[None] | None = None
+    _stream: Stream | None = None
 
     async def converse(self) -> None:
-        """Everything until one side has enough.
+        """Everything until the client has left.
 
         Raises:
-            Farewell, WireError: why it ends.
+            Farewell, WireError: it is we who end it.
         """
         try:
-            while message := await self.pipe.receive(self.sessions.limits.idle_seconds):
+            while message := await self._unless_over(self.pipe.receive(self.sessions.limits.idle_seconds)):
                 await self._take(message)
-                if self._session:
-                    await self._session.room()
+                if self._stream:
+                    await self._unless_over(self._stream.session.room())
         finally:
             self._release("lost")
+
+    async def _unless_over(self, waiting: Coroutine[None, None, T]) -> T:
+        """What is waited for, unless the stream ends meanwhile, which nobody has asked for."""
+        if self._stream is None:
+            return await waiting
+        over = self._stream.hold.farewell
+        if over.done():
+            waiting.close()
+            raise over.result()
+        task = asyncio.create_task(waiting)
+        try:
+            await asyncio.wait((task, over), return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            raise over.result()
+        finally:
+            task.cancel()
 
     async def _take(self, message: Message) -> None:
         match message.type:
             case "describe":
                 await self.pipe.send(str(Message("info", _info(self.sessions))))
             case "ping":
-                await self.pipe.send(str(Message("pong", message.data)))
+                await self.pipe.send(str(Message("pong", {"text": value_of(message.data, "text", a_text, "")})))
             case "transcribe":
                 self.options = _wanted(self.sessions.limits.options, message.data)
             case "audio-start":
-                if self._session:
+                if self._stream:
                     raise WireError("audio-start came twice; audio-stop ends a transcript")
                 self._open(message.data)
             case "audio-chunk":
-                if self._session is None:
-                    self._open(message.data)  # each chunk says what it is
-                assert self._session is not None, "it has just been opened"
-                self._session.hear(message.payload)
-            case "audio-stop" if self._session and self._teller:
-                self._session.end(Farewell(Close.DONE))
-                await self._teller
-                self._release("done")
-                self.options = self.sessions.limits.options
+                stream = self._stream or self._open(message.data)  # each chunk says what it is
+                if wrong := stream.contradiction(message.data):
+                    raise WireError(wrong, "bad_audio")
+                stream.session.hear(message.payload)
+            case "audio-stop":
+                await self._finish(self._stream or self._open(message.data))
             case _:
                 pass  # other events are of other services; the protocol wants them left alone
 
-    def _open(self, data: dict[str, Any]) -> None:
+    def _open(self, data: dict[str, Any]) -> Stream:
         width, within = value_of(data, "width", a_whole, 2), "the audio's "
         if width not in WIDTHS:
             raise WireError(f"{within}width is {shown(width)}; it must be 2 bytes a sample", "bad_audio")
@@ -190,15 +216,51 @@ class Client:
             value_of(data, "channels", a_whole, 1, within),
             options=self.options,
         )
-        self._session = session = self.sessions.open(start, self.address, Transcripts())
-        self._teller = asyncio.create_task(tell(self.pipe, session, self.sessions.attach(session, 0)))
+        session = self.sessions.open(start, self.address, Transcripts())
+        hold = self.sessions.attach(session, 0)
+        self._stream = Stream(session, hold, asyncio.create_task(_tell(self.pipe, session, hold)))
+        return self._stream
+
+    async def _finish(self, stream: Stream) -> None:
+        """Waits for the transcript; the next one may be of other audio, with other wishes."""
+        stream.session.end(Farewell(Close.DONE))
+        farewell = await stream.hold.farewell
+        if farewell.code is not Close.DONE:
+            raise farewell
+        self._release("done")
+        self.options = self.sessions.limits.options
 
     def _release(self, outcome: str) -> None:
-        if self._session and self._session.hold:
-            self.sessions.release(self._session, self._session.hold, keep=False, outcome=outcome)
-        if self._teller:
-            self._teller.cancel()
-        self._session = self._teller = None
+        if self._stream:
+            self._stream.teller.cancel()
+            self.sessions.release(self._stream.session, self._stream.hold, keep=False, outcome=outcome)
+            self._stream = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A transcript that is being made."""
+
+    session: Session
+    hold: Hold
+    teller: asyncio.Task[None]
+
+    def contradiction(self, data: dict[str, Any]) -> str | None:
+        """What a chunk says about its audio that the stream's start does not; None if nothing."""
+        incoming = self.session.incoming
+        for name, first in (("rate", incoming.sample_rate), ("channels", incoming.channels), ("width", 2)):
+            if (now := data.get(name, first)) != first:
+                return f"the audio's {name} is {shown(now)}; it began with {first}"
+        return None
+
+
+async def _tell(pipe: Pipe, session: Session, hold: Hold) -> None:
+    try:
+        await tell(pipe, session, hold)
+    except Farewell as end:
+        hold.end(end)
+    except ConnectionError:
+        hold.end(Farewell(Close.LOST, "connection lost"))
 
 
 @asynccontextmanager
@@ -238,15 +300,16 @@ async def _handle(
             raise Farewell(Close.TRY_LATER, f"{hindrance}; try again later", hindrance)
         await Client(pipe, sessions, address, sessions.limits.options).converse()
     except (Farewell, WireError) as end:
-        code = end.error if isinstance(end, Farewell) else end.code
-        sessions.metrics.count_error(code or "ended")
-        with contextlib.suppress(ConnectionError):
-            await pipe.send(error(code or "ended", str(end)))
+        farewell = farewell_for(end)
+        sessions.metrics.count_error(farewell.error or farewell.code.name.lower())
+        if farewell.code is not Close.INTERNAL:  # of that the stream has told
+            pipe.leave(error(farewell.error or "ended", farewell.reason))
     except ConnectionError:
         pass  # it has left
     except Exception as wrong:  # a mistake of ours: it must not reach the others, nor be lost
         log.error("connection failed", exc_info=wrong)
         sessions.metrics.count_error("internal")
+        pipe.leave(error("internal", "internal error"))
     finally:
         access.leave(address)
         writers.discard(writer)

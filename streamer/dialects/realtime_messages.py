@@ -14,11 +14,11 @@ import base64
 import binascii
 import json
 import secrets
+import time
 from dataclasses import dataclass, replace
 from typing import Any
 
 from streamer.fields import (
-    MOST_ID_CHARACTERS,
     WireError,
     a_flag,
     a_text,
@@ -100,7 +100,7 @@ class Configuration:
         """
         try:
             if update.vllm:
-                return replace(self, sample_rate=VLLM_RATE, vllm=True)
+                return replace(self, format="audio/pcm", sample_rate=VLLM_RATE, vllm=True)
             values, within = (_from_beta(update.values) if update.beta else update.values), "session."
             field(values, "type", one_of("transcription"), within=within)
             audio = field(values, "audio", an_object, {}, within)
@@ -175,7 +175,7 @@ def id_of(text: str | bytes) -> str | None:
         name = parse_object(text, MOST_CHARACTERS).get("event_id") if isinstance(text, str) else None
     except WireError:
         return None
-    return name if isinstance(name, str) and len(name) <= MOST_ID_CHARACTERS else None
+    return name if a_text(name) is None else None
 
 
 def new_id(kind: str) -> str:
@@ -183,7 +183,7 @@ def new_id(kind: str) -> str:
     return f"{kind}_{secrets.token_hex(10)}"
 
 
-def event(kind: str, **values: Any) -> str:
+def said(kind: str, **values: Any) -> str:
     """A message to the client."""
     return json.dumps({"type": kind, "event_id": new_id("event"), **values}, ensure_ascii=False, separators=(",", ":"))
 
@@ -191,21 +191,22 @@ def event(kind: str, **values: Any) -> str:
 def session_event(kind: str, session: str, configuration: Configuration, model: str) -> str:
     """`session.created` or `session.updated`, with all that holds."""
     if configuration.beta:
-        return event(f"transcription_{kind}", session=_shown_beta(session, configuration, model))
-    return event(kind, session=_shown(session, configuration, model))
+        return said(f"transcription_{kind}", session=_shown_beta(session, configuration, model))
+    named = {"id": session, "created": int(time.time())}  # where vLLM's clients look for them
+    return said(kind, **named, session=_shown(session, configuration, model))
 
 
 def error(code: str, message: str, client_event: str | None = None) -> str:
     """What was wrong with a message, or with this service."""
     kind = "server_error" if code == "internal" else "invalid_request_error"
-    return event(
+    return said(
         "error", error={"type": kind, "code": code, "message": message, "param": None, "event_id": client_event}
     )
 
 
-def vllm_error(code: str, message: str, client_event: str | None = None) -> str:
-    """The same as vLLM says it."""
-    return event("error", error=message, code=code)
+def vllm_error(code: str, message: str, _: str | None = None) -> str:
+    """The same as vLLM says it, which does not name the client's event."""
+    return said("error", error=message, code=code)
 
 
 def _audio(text: Any) -> bytes:

@@ -74,7 +74,7 @@ async def test_from_start_to_drain(tmp_path):
     told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     told.bind(str(tmp_path / "notify"))
     header = {"Authorization": f"Bearer {TOKEN}"}
-    guard = ["--token-file", str(tmp_path / "tokens"), "--log-json", "--wyoming-port", "0"]
+    guard = ["--token-file", str(tmp_path / "tokens"), "--log-json", "--wyoming-port", "0", "--insecure"]
     async with serving(*guard, NOTIFY_SOCKET=str(tmp_path / "notify")) as running:
         port = await running.port()
         assert (await get(port, "/health"))[0] == 200

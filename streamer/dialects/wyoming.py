@@ -117,6 +117,7 @@ class Pipe:
             WireError: it is too long, or none.
             Farewell: nothing came for long.
         """
+        await asyncio.sleep(0)  # a flood of tiny events, all here already, must not keep the loop from the others
         try:
             async with asyncio.timeout(idle_seconds or None):
                 line = await self._reader.readline()

@@ -224,6 +224,14 @@ def test_the_answer_to_a_finalize_stands_where_the_last_final_ended():
     assert (json.loads(said)["start"], json.loads(said)["duration"]) == (1.6, 0.0)
 
 
+@pytest.mark.parametrize("more", ["diarize=true&keyterm=Ada", "diarize=true&punctuate=true", "punctuate=true"])
+def test_formatting_that_does_not_go_with_the_rest_is_left_out(more):
+    prompted = Options(wish=Wish(prompt="write what is said"))
+    query = Query.of(f"/v1/listen?{RAW}&{more}", prompted)
+    assert query.start == query.modest
+    assert query.start.options.wish.prompt
+
+
 def test_words_are_bare_and_speakers_count_from_zero():
     (said,) = results().tell(Final(0, 0.0, 1.0, "Well,", (Word("Well,", 0.1, 0.4, 0.5, speaker=1),)))
     (word,) = json.loads(said)["channel"]["alternatives"][0]["words"]

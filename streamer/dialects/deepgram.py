@@ -89,10 +89,13 @@ def _wish(given: dict[str, list[str]], plain: Wish) -> Wish:
 
 
 def _formatted(given: dict[str, list[str]], wish: Wish) -> Wish:
-    """And what may be."""
-    if _flag(given, "diarize") or "diarize_model" in given:
-        return replace(wish, speakers=True)
-    return replace(wish, punctuate=True) if _flag(given, "punctuate") else wish
+    """And what may be: these clients ask for it by habit."""
+    speakers = _flag(given, "diarize") or "diarize_model" in given
+    punctuate = _flag(given, "punctuate") and not speakers  # no model does both
+    try:
+        return replace(wish, speakers=wish.speakers or speakers, punctuate=punctuate or wish.punctuate)
+    except ValueError:  # it does not go with the rest, such as keyterms or the service's own prompt
+        return wish
 
 
 class Results:
@@ -193,7 +196,7 @@ async def _open(path: str, sessions: Sessions, address: str) -> Opened:
     results, start = Results(query, sessions.model), query.start
     try:
         sessions.check(start)
-    except WireError:  # these clients ask for formatting by habit
+    except WireError:
         start = query.modest
     session = sessions.open(start, address, results)
     return Opened(session, lambda message: _take(session, results, message))

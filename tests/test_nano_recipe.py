@@ -23,7 +23,7 @@ from model.nano.augment import Distortion, Ear
 from model.nano.batches import Corpus, Lessons
 from model.nano.language_stage import Copying
 from model.nano.mishearing import Mishearing
-from model.nano.network import PAD, hub_config, labels_of, new_network, read_labels
+from model.nano.network import PAD, hub_config, labels_of, network_of, new_network, read_labels
 from model.nano.optimizer import Optimizer, orthogonal
 from model.nano.shards import Shard, ShardWriter
 from model.nano.templates import TEMPLATES, cardinal, ordinal, year
@@ -92,6 +92,12 @@ def test_every_stage_trains_and_the_export_loads(work: Path, tmp_path: Path) -> 
     exported = GraniteSpeech.load(tmp_path, torch.float32).state_dict()
     for name, value in again.state_dict().items():
         torch.testing.assert_close(value, exported[name], rtol=0, atol=0, msg=name)
+    export.export(work, heard, averaged := tmp_path / "averaged", before=tmp_path, share=0.25)
+    mean = network_of(heard).state_dict()
+    for name, value in GraniteSpeech.load(averaged, torch.float32).state_dict().items():
+        if value.is_floating_point():
+            expected = torch.lerp(mean[name], exported[name], 0.25).half().float()
+            torch.testing.assert_close(value, expected, rtol=1e-3, atol=1e-6, msg=name)
 
 
 def test_a_step_is_equally_large_in_all_directions_of_a_matrix() -> None:

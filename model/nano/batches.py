@@ -125,7 +125,7 @@ class Lessons:
         """One to three utterances, sometimes half a minute of them, with pauses around and between."""
         source, first = self.corpus.draw(rng, short=False)
         chosen = [first]
-        limit = rng.choices([1, 2, 3, 12], [5, 2, 1, 0.4])[0]
+        limit = rng.choices([1, 2, 3, 12], [5, 2, 1, 0.8])[0]
         seconds = first[1].samples / SAMPLE_RATE
         while len(chosen) < limit:
             # mostly the same engine goes on; another one stands for a second speaker

@@ -33,7 +33,7 @@ NATURAL = 0.8  # share of natural text, after that
 MISHEARD = 0.9  # of which is misheard, once an encoder has told how
 WRONG = 0.05  # share of tokens that are heard wrongly in all other rows, after that
 TAIL = 0.5  # share of rows that end in silence, after that
-MOST_WORDS = 36  # of natural text
+MOST_WORDS = 84  # of natural text: as many as half a minute of speech has
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Copying:
 
     def _text(self, rng: random.Random) -> str:
         """A sentence or several; now and then none, for audio that says nothing."""
-        parts = rng.choice([0, 1, 1, 2, 2, 4]) if rng.random() < 0.5 else 1
+        parts = rng.choice([0, 1, 2, 2, 4, 9]) if rng.random() < 0.5 else 1
         texts = [templated(rng)[0] if rng.random() < 0.2 else rng.choice(self._sentences) for _ in range(parts)]
         return " ".join(" ".join(texts).split()[:MOST_WORDS])
 

@@ -177,7 +177,7 @@ def test_natural_text_is_set_right_once_an_encoder_has_been_listened_to(work: Pa
     rows = [copying.draw(rng, learned=True) for _ in range(100)]
     heard = [copying.processor.decode([token for token in row.audio if token != PAD]) for row in rows]
     said = [copying.processor.decode(row.answer) for row in rows]
-    assert sum("burds" in text for text in heard) > 50
+    assert sum("burds" in text for text in heard) > 40
     assert not any("burds" in text for text in said)
 
 

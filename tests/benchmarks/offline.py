@@ -51,6 +51,7 @@ def parts(network: GraniteSpeech, reference: Reference, clips: Sequence[Tensor])
     heard = [embeddings(network, clip) for clip in clips]
     prompt, embed = network.processor.prompt(), network.language_model.embed
     inputs = [torch.cat([embed(prompt.prefix), each, embed(prompt.suffix)]) for each in heard]
+    their_inputs = [each.to(reference.network.dtype) for each in inputs]
 
     def read(each: Tensor) -> None:
         cache = network.cache(len(each) + MAX_TOKENS)
@@ -62,7 +63,7 @@ def parts(network: GraniteSpeech, reference: Reference, clips: Sequence[Tensor])
             lambda: [embeddings(network, clip) for clip in clips],
         ),
         "prefill": (
-            lambda: [reference.read(each) for each in inputs],
+            lambda: [reference.read(each) for each in their_inputs],
             lambda: [read(each) for each in inputs],
         ),
     }

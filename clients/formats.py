@@ -7,6 +7,7 @@ from typing import Protocol
 
 from clients.plain import one_line
 from clients.subtitles import SubtitleWriter
+from model.scripts import joined
 from streamer.events import Final
 
 FORMATS = {"text": "txt", "json": "json", "srt": "srt", "vtt": "vtt"}  # name: suffix of its files
@@ -65,7 +66,7 @@ class JsonWriter:
 
     def finish(self, audio_seconds: float) -> str:
         """The whole transcript."""
-        head = _json({"text": " ".join(self._texts), "audio_seconds": audio_seconds, "model": self._model})
+        head = _json({"text": joined(self._texts), "audio_seconds": audio_seconds, "model": self._model})
         marks = f', "marks": {_json(self._marks)}' if self._marks else ""
         return f'{head[:-1]}, "segments": [{", ".join(self._segments)}]{marks}}}\n'
 

@@ -26,6 +26,13 @@ def test_json_is_one_line_with_the_text_first() -> None:
     assert json.loads(written.finish(4.0)) == {**expected, "audio_seconds": 4.0, "marks": [2.0]}
 
 
+def test_no_space_stands_between_segments_of_a_script_that_has_none() -> None:
+    written = writer("json", "nano")
+    for number, text in enumerate(("こんにちは。", "元気ですか。", "ok", "ok")):
+        written.add(Final(number, number, number + 1, text))
+    assert json.loads(written.finish(4.0))["text"] == "こんにちは。元気ですか。ok ok"
+
+
 def test_lines_that_people_read_cannot_command_their_terminal() -> None:
     final = Final(0, 0, 1, "red \x1b]0;pwned\x07 \x9b2J alert\n")
     for form in ("text", "srt", "vtt"):

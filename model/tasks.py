@@ -72,6 +72,14 @@ class Wish:
         if target is not None and target == spoken:
             raise WishError(f"the speech is {spoken} already; transcribe it")
 
+    def hinted(self, keywords: Sequence[str], language: str | None) -> Wish:
+        """The same with other words to expect and another spoken language, where there are any.
+
+        Raises:
+            WishError: they do not go with the rest.
+        """
+        return replace(self, keywords=tuple(keywords) or self.keywords, language=language or self.language)
+
     @property
     def chosen(self) -> list[str]:
         """The fields that say what to do, as far as they say anything."""

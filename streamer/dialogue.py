@@ -68,7 +68,7 @@ class Opened:
 
 
 async def attend(
-    socket: Line, sessions: Sessions, opening: Awaitable[Opened], error: Callable[[str, str], str] = wire.error
+    socket: Line, sessions: Sessions, opening: Awaitable[Opened], error: Callable[[str, str], str]
 ) -> None:
     """A whole connection of such a protocol: what it opens, hears and is told; the session ends with it."""
     try:

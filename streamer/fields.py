@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import isfinite
 from typing import Any
 
@@ -24,6 +25,21 @@ class WireError(ValueError):
     def __init__(self, message: str, code: str = "bad_message") -> None:
         super().__init__(message)
         self.code = code
+
+
+@contextmanager
+def refusing(code: str = "bad_message") -> Iterator[None]:
+    """What options, wishes and audio formats refuse with a ValueError is refused as the message that asked for it.
+
+    Raises:
+        WireError: with the same text.
+    """
+    try:
+        yield
+    except WireError:
+        raise
+    except ValueError as error:
+        raise WireError(str(error), code) from None
 
 
 def parse_object(text: str, most_characters: int = MOST_TEXT_CHARACTERS) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from streamer.backlog import Backlog
 from streamer.channels import Speaker
 from streamer.delays import Delay, Delays
 from streamer.events import Done, Error, Event, Final
-from streamer.fields import WireError
+from streamer.fields import WireError, refusing
 from streamer.incoming import Incoming
 from streamer.options import Options
 from streamer.wire import Close, Numbered, Start
@@ -107,10 +107,8 @@ class Session:
         self._few = bytearray()  # bytes too few to be worth a call; not acknowledged
         self._few_bytes = int(LEAST_SECONDS * start.sample_rate) * self.incoming.frame_bytes
         self._told = asyncio.Event()
-        try:
+        with refusing():
             self._feed = open_feed(start.options, self._take)
-        except ValueError as error:
-            raise WireError(str(error)) from None
 
     # --- connections ---
 
@@ -236,7 +234,5 @@ def incoming_for(start: Start) -> Incoming:
     Raises:
         WireError: there is no such audio format.
     """
-    try:
+    with refusing("bad_audio"):
         return Incoming(start.encoding, start.sample_rate, start.channels)
-    except ValueError as error:
-        raise WireError(str(error), "bad_audio") from None

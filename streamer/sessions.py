@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from streamer.channels import Channels
-from streamer.fields import WireError
+from streamer.fields import WireError, refusing
 from streamer.metrics import Metrics
 from streamer.options import Options
 from streamer.session import Dialect, Farewell, Feed, Hold, Session, Take, incoming_for
@@ -106,10 +106,8 @@ class Sessions:
         """
         assert self.worker is not None, "no connection is taken before the network is loaded"
         incoming_for(start)
-        try:
+        with refusing():
             self.worker.check(start.options)
-        except ValueError as error:
-            raise WireError(str(error)) from None
 
     def open(self, start: Start, address: str, dialect: Dialect | None = None) -> Session:
         """A new session, told of in a dialect: the native one if none is given.

@@ -26,6 +26,7 @@ from streamer.fields import (
     a_whole,
     field,
     parse_object,
+    refusing,
     shown,
     some_texts,
 )
@@ -118,7 +119,7 @@ def _start(values: dict[str, Any], plain: Options) -> Start:
     resume, after = field(values, "resume", a_text, None), field(values, "after", a_count, 0)
     if after and resume is None:
         raise WireError(f"after is {after}; it goes with resume, the session that the events are of")
-    try:
+    with refusing():
         options = replace(
             plain,
             latency=field(values, "latency", a_text, plain.latency),
@@ -128,10 +129,6 @@ def _start(values: dict[str, Any], plain: Options) -> Start:
             partials=field(values, "partials", a_flag, plain.partials),
             wish=_wish(values, plain.wish),
         )
-    except WireError:
-        raise
-    except ValueError as error:
-        raise WireError(str(error)) from None
     usual = Start()
     return Start(
         sample_rate=field(values, "sample_rate", a_whole, usual.sample_rate),
@@ -158,7 +155,7 @@ def _wish(values: dict[str, Any], plain: Wish) -> Wish:
     )
     if wish.chosen or wish.prompt is not None:
         return wish
-    return replace(plain, language=wish.language or plain.language, keywords=wish.keywords or plain.keywords)
+    return plain.hinted(wish.keywords, wish.language)
 
 
 def ready(session: str, model: str, sample_rate: int, audio_seconds: float) -> str:

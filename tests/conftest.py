@@ -37,6 +37,11 @@ def read(name: str) -> torch.Tensor:
         return torch.from_numpy(np.concatenate(list(recording.chunks(16_000))))
 
 
+def pcm(samples: torch.Tensor) -> bytes:
+    """Samples `[T]` as pcm_s16le."""
+    return (samples * 32767).short().numpy().astype("<i2").tobytes()
+
+
 @pytest.fixture(scope="session")
 def nano() -> GraniteSpeech:
     return GraniteSpeech.load("nano")

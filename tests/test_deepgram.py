@@ -17,6 +17,7 @@ from streamer.fields import WireError
 from streamer.server import Server
 from streamer.worker import Worker
 from tests import servers
+from tests.conftest import pcm
 from tests.servers import dialing, hear_all, hear_until, running, say, speech, until, words_of
 
 KEY = "a-token-of-many-letters"
@@ -53,7 +54,7 @@ def transcripts(messages, final=True):
 
 
 async def test_what_is_written_is_what_the_native_protocol_writes(nano, talk):
-    audio = (talk.samples[: 12 * 16_000] * 32767).short().numpy().tobytes()
+    audio = pcm(talk.samples[: 12 * 16_000])
     async with Worker(Engine(nano)) as worker, running(Server(), worker, "nano") as here:
         expected = await servers.whole(here.url, audio, endpoint_ms=400)
         async with listening(here, interim_results=True, endpointing=400) as connection:

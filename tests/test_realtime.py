@@ -14,6 +14,7 @@ from streamer.events import Done, Final, Finalized, Partial, SpeechStarted
 from streamer.fields import WireError
 from streamer.server import Limits, Server
 from streamer.worker import Worker
+from tests.conftest import pcm
 from tests.servers import dialing, hear, hear_all, hear_until, running, say, speech, until, whole, words_of
 
 KEY = "a-token-of-many-letters"
@@ -70,7 +71,7 @@ def kinds(messages):
 
 @pytest.mark.parametrize("turns", [None, {"type": "server_vad", "silence_duration_ms": 400}])
 async def test_what_is_written_is_what_the_native_protocol_writes(nano, talk, turns):
-    audio = (talk.samples[: 12 * 16_000] * 32767).short().numpy().tobytes()
+    audio = pcm(talk.samples[: 12 * 16_000])
     async with Worker(Engine(nano)) as worker, running(Server(), worker, "nano") as here:
         expected = (await whole(here.url, audio, **({"endpoint_ms": 400} if turns else {}))).texts
         async with client(here).realtime.connect(extra_query={"intent": "transcription"}) as connection:

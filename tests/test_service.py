@@ -19,7 +19,7 @@ from streamer.engine import Engine
 from streamer.logs import LineFormatter
 from streamer.serving import parse
 from tests import servers
-from tests.conftest import NAMES, read
+from tests.conftest import NAMES, pcm, read
 from tests.servers import dialing, get, hear, hear_all, say, send_audio
 
 TOKEN = "a-token-of-many-letters"
@@ -65,10 +65,6 @@ async def serving(*arguments, **environment):
             await process.wait()
 
 
-def pcm(name):
-    return (read(name) * 32767).short().numpy().astype("<i2").tobytes()
-
-
 async def test_from_start_to_drain(tmp_path):
     (tmp_path / "tokens").write_text(TOKEN)
     told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -88,7 +84,7 @@ async def test_from_start_to_drain(tmp_path):
         async with dialing(f"ws://127.0.0.1:{port}/v1/stream", additional_headers=header) as client:
             await say(client, "start", partials=False)
             assert (await hear(client))["model"] == "nano"
-            audio = pcm(NAMES[0])
+            audio = pcm(read(NAMES[0]))
             await send_audio(client, audio)
             while (await hear(client)).get("audio_seconds", 0) < len(audio) / 32_000 - 0.5:
                 pass
@@ -201,7 +197,7 @@ async def test_a_network_that_dies_tells_its_speakers_and_ends_the_process(nano,
             await say(client, "start")
             await hear(client)
             monkeypatch.setattr(engine, "step", lambda *_: 1 / 0)
-            await client.send(pcm(NAMES[0]))
+            await client.send(pcm(read(NAMES[0])))
             talk = await hear_all(client)
         assert (talk.messages[-1]["code"], talk.code) == ("internal", 1011)
         assert await running == (1, [])

@@ -2,9 +2,13 @@
 
 import pytest
 
-from streamer import Engine
+from model.tasks import Wish
+from streamer import Engine, Options
+from streamer.dialects.vosk import Configuration
+from streamer.fields import WireError
 from streamer.server import Server
 from streamer.worker import Worker
+from tests.conftest import pcm
 from tests.servers import dialing, hear, hear_all, running, speech, whole, words_of
 
 CONFIG = '{ "config" : { "sample_rate" : 16000 } }'
@@ -27,7 +31,7 @@ async def answers(socket, audio, config=CONFIG, piece_bytes=8000):
 
 
 async def test_what_is_written_is_what_the_native_protocol_writes(nano, talk):
-    audio = (talk.samples[: 12 * 16_000] * 32767).short().numpy().tobytes()
+    audio = pcm(talk.samples[: 12 * 16_000])
     async with Worker(Engine(nano)) as worker, running(Server(), worker, "nano") as here:
         expected = await whole(here.url, audio)
         async with dialing(url(here), seconds=60) as socket:
@@ -127,6 +131,11 @@ async def test_what_is_wrong_is_said(message, said):
         talk = await hear_all(socket)
         assert said in talk.messages[0]["error"]
         assert talk.code == 1008
+
+
+def test_words_to_expect_that_do_not_go_with_the_rest_are_refused():
+    with pytest.raises(WireError, match="no translation, punctuation or keywords"):
+        Configuration(Options(wish=Wish(speakers=True))).updated({"phrase_list": ["Ada"]})
 
 
 async def test_a_config_behind_audio_is_refused_and_nothing_is_kept():

@@ -19,6 +19,7 @@ from streamer.events import Final
 from streamer.server import Limits, Server
 from streamer.serving import parse
 from streamer.worker import Worker
+from tests.conftest import pcm
 from tests.servers import running, speech, until, whole, words_of
 
 FORMAT = {"rate": 16_000, "width": 2, "channels": 1}
@@ -73,7 +74,7 @@ async def refused(client):
 
 
 async def test_what_is_written_is_what_the_native_protocol_writes(nano, talk):
-    audio = (talk.samples[: 12 * 16_000] * 32767).short().numpy().tobytes()
+    audio = pcm(talk.samples[: 12 * 16_000])
     async with Worker(Engine(nano)) as worker, running(Server(), worker, "nano") as here:
         expected = " ".join((await whole(here.url, audio)).texts)
         async with wyoming(here) as connection, connection() as client:

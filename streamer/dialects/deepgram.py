@@ -22,7 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 from model.tasks import Wish
 from streamer.dialogue import Opened, attend
 from streamer.events import Done, Error, Event, Final, Finalized, Partial, SpeechStarted, Word
-from streamer.fields import WireError, parse_object, shown
+from streamer.fields import WireError, parse_object, refusing, shown
 from streamer.line import Line
 from streamer.options import BOUNDS, Options
 from streamer.session import Farewell, Session
@@ -60,16 +60,12 @@ class Query:
             raise WireError("multichannel is not there; open a connection for each channel")
         name, usual_rate = ENCODINGS[encoding]
         endpointing = _last(given, "endpointing", "true")
-        try:
+        with refusing():
             wish = _wish(given, plain.wish)
             options = replace(plain, partials=_flag(given, "interim_results"), wish=_formatted(given, wish))
             if endpointing not in ("true", "false"):
                 low, high = BOUNDS["endpoint_ms"]  # 10 ms, which is usual there, is less than words need here
                 options = replace(options, endpoint_ms=round(min(max(_whole(given, "endpointing", 0), low), high)))
-        except WireError:
-            raise
-        except ValueError as error:
-            raise WireError(str(error)) from None
         start = Start(_whole(given, "sample_rate", usual_rate), name, _whole(given, "channels", 1), options)
         return cls(
             start,
@@ -83,9 +79,8 @@ class Query:
 def _wish(given: dict[str, list[str]], plain: Wish) -> Wish:
     """What must be, or is refused."""
     terms = given.get("keyterm", []) + [word.partition(":")[0] for word in given.get("keywords", [])]
-    language = _last(given, "language", "multi").partition("-")[0]
-    keywords = tuple(terms) or plain.keywords
-    return replace(plain, keywords=keywords, language=plain.language if language in ("", "multi") else language)
+    language = _last(given, "language", "").partition("-")[0]
+    return plain.hinted(terms, None if language == "multi" else language)
 
 
 def _formatted(given: dict[str, list[str]], wish: Wish) -> Wish:

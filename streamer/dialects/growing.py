@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from model.scripts import apart
+from streamer.events import Final, Partial
 
 
 class Growing:
@@ -12,18 +13,13 @@ class Growing:
         self.text = ""  # so far
         self._segment = ""  # what of it belongs to the open segment
 
-    def grow(self, committed: str) -> str:
-        """Takes what the open segment has committed so far; gives what is new."""
+    def add(self, event: Partial | Final) -> str:
+        """Takes what a segment has committed, or its final, which ends it; gives what is new."""
+        committed = event.text if isinstance(event, Final) else event.committed
         assert committed.startswith(self._segment), f"{committed!r} takes back {self._segment!r}"
         new = committed[len(self._segment) :]
         if not self._segment and apart(self.text, new):
             new = f" {new}"
-        self._segment = committed
+        self._segment = "" if isinstance(event, Final) else committed
         self.text += new
-        return new
-
-    def close(self, text: str) -> str:
-        """Takes the final of the open segment; gives what is new."""
-        new = self.grow(text)
-        self._segment = ""
         return new

@@ -38,7 +38,7 @@ class Border:
     name: str
     at_seconds: float  # of audio before it
     finals: int  # told when it was drawn
-    item: Item | None = None  # that it ends; None: it is known when the stream answers
+    item: Item | None  # that it ends; None: it is known when the stream answers
     clears: bool = False
 
 
@@ -63,21 +63,23 @@ class Items:
         seconds, self._border_at = audio_seconds - self._border_at, audio_seconds
         if not seconds:
             raise WireError("nothing to commit: no audio was appended", "input_audio_buffer_commit_empty")
-        item: Item | None = None
-        if not self._turns:
-            item, self._open = self._open or Item(), None
+        if item := self._taken():
             item.seconds = seconds
         self._borders.append(border := Border(new_id("commit"), audio_seconds, self._finals, item))
         return border.name, self._committed(item) if item else []
 
     def clear(self, audio_seconds: float) -> str:
         """The client forgets what it has appended since the last item: the name to finalize that with."""
-        item: Item | None = None
-        if not self._turns:
-            item, self._open = self._open or Item(), None
-        self._border_at = audio_seconds
-        self._borders.append(border := Border(new_id("clear"), audio_seconds, self._finals, item, clears=True))
-        return border.name
+        name, self._border_at = new_id("clear"), audio_seconds
+        self._borders.append(Border(name, audio_seconds, self._finals, self._taken(), clears=True))
+        return name
+
+    def _taken(self) -> Item | None:
+        """The item that the client ends; None: with turns it is known when the stream answers."""
+        if self._turns:
+            return None
+        item, self._open = self._open or Item(), None
+        return item
 
     def tell(self, event: Event) -> list[str]:
         """The messages for an event."""
@@ -103,12 +105,12 @@ class Items:
                 item.told = True
                 where = {"audio_start_ms": round(start * 1000), "item_id": item.id}
                 return [said("input_audio_buffer.speech_started", **where)]
-            case Partial(committed=committed):
-                return self._delta(item, item.growing.grow(committed))
-            case Final(start=start, end=end, text=text):
+            case Partial():
+                return self._delta(item, item.growing.add(event))
+            case Final(start=start, end=end):
                 if border and border.clears and end > border.at_seconds - CUT_SECONDS:
                     return []  # it is what is cleared
-                told = self._delta(item, item.growing.close(text))
+                told = self._delta(item, item.growing.add(event))
                 if not self._turns:
                     return told
                 self._open, item.seconds = None, end - start
@@ -119,9 +121,7 @@ class Items:
         """The stream has reached a border."""
         known, self._finals_passed = max(border.finals, self._finals_passed), self._finals
         if border.clears:
-            item = border.item or self._open
-            if self._turns:
-                self._open = None
+            item, self._open = border.item or self._open, None
             given_up = self._given_up(item, border.at_seconds) if item and item.told else []
             return [*given_up, said("input_audio_buffer.cleared")]
         if border.item:
@@ -190,10 +190,8 @@ class Utterances:
     def tell(self, event: Event) -> list[str]:
         """The messages for an event."""
         match event:
-            case Partial(committed=committed):
-                return self._delta(self._growing.grow(committed))
-            case Final(text=text):
-                return self._delta(self._growing.close(text))
+            case Partial() | Final():
+                return self._delta(self._growing.add(event))
             case Finalized(id=name) if self._ends and self._ends[0][0] == name:
                 _, seconds = self._ends.popleft()
                 usage = {"type": "duration", "seconds": round(seconds - self._ended_at, 3)}

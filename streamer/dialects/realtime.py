@@ -7,6 +7,7 @@ with the first audio; until then everything may be configured, and from then on 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 from streamer.dialects import realtime_messages as messages
 from streamer.dialects.items import Items, Utterances
@@ -26,13 +27,11 @@ async def speak(socket: Line, sessions: Sessions, address: str) -> None:
 
 @dataclass(slots=True)
 class Client:
-    """What one client has asked for, and what it says once its stream is open."""
+    """What one client has asked for, and what it says then."""
 
     sessions: Sessions
     configuration: Configuration
     name: str = field(default_factory=lambda: new_id("sess"))
-    _session: Session | None = None
-    _dialect: Items | Utterances = field(default_factory=Utterances)
     _bytes: int = 0  # of audio so far
 
     async def open(self, socket: Line, address: str) -> Opened:
@@ -58,23 +57,22 @@ class Client:
                 if not self.configuration.vllm:
                     await socket.send(self._shown("session.updated"))
         it = self.configuration
-        self._dialect = Utterances() if it.vllm else Items(it.turns is not None, it.beta)
-        self._session = self.sessions.open(it.start, address, self._dialect)
-        return Opened(self._session, self.take, text)
+        dialect = Utterances() if it.vllm else Items(it.turns is not None, it.beta)
+        session = self.sessions.open(it.start, address, dialect)
+        return Opened(session, partial(self.take, session, dialect), text)
 
-    def take(self, text: str | bytes) -> None:
+    def take(self, session: Session, dialect: Items | Utterances, text: str | bytes) -> None:
         """Does what a message asks for, or says what is wrong with it."""
-        assert self._session is not None, "the stream is open"
         try:
-            self._do(messages.parse(text), self._session)
+            self._do(messages.parse(text), session, dialect)
         except WireError as error:
-            self._session.say(self.error(error.code, str(error), messages.id_of(text)))
+            session.say(self.error(error.code, str(error), messages.id_of(text)))
 
     def error(self, code: str, message: str, client_event: str | None = None) -> str:
         """What went wrong, in this client's words."""
         return (messages.vllm_error if self.configuration.vllm else messages.error)(code, message, client_event)
 
-    def _do(self, message: messages.Message, session: Session) -> None:
+    def _do(self, message: messages.Message, session: Session, dialect: Items | Utterances) -> None:
         incoming = session.incoming
         seconds = self._bytes / incoming.frame_bytes / incoming.sample_rate  # of audio so far
         match message:
@@ -83,12 +81,12 @@ class Client:
                 session.hear(audio)
             case Commit(final=final):
                 if final or not self.configuration.vllm:  # the other kind, at vLLM, says that audio begins
-                    name, told = self._dialect.commit(seconds)
+                    name, told = dialect.commit(seconds)
                     for each in told:
                         session.say(each)
                     session.finalize(name)
             case Clear():
-                session.finalize(self._dialect.clear(seconds))
+                session.finalize(dialect.clear(seconds))
             case Update():
                 if self.configuration.updated(message) != self.configuration:
                     raise WireError("audio has come already; configure a session before its audio", "session_fixed")

@@ -18,7 +18,7 @@ from typing import Any
 from model.scripts import joined
 from streamer.dialogue import Opened, attend, receive
 from streamer.events import Done, Event, Final, Finalized, Partial
-from streamer.fields import WireError, an_object, field, parse_object, shown, some_texts
+from streamer.fields import WireError, an_object, field, parse_object, refusing, shown, some_texts
 from streamer.line import Line
 from streamer.options import Options
 from streamer.session import Farewell, Session
@@ -44,13 +44,9 @@ class Configuration:
             WireError: names the field, its value and what is allowed.
         """
         within = "config."
-        wish = self.options.wish
-        if keywords := field(given, "phrase_list", some_texts, (), within):
-            wish = replace(wish, keywords=tuple(keywords))
-        try:
-            options = replace(self.options, wish=wish)
-        except ValueError as error:
-            raise WireError(str(error)) from None
+        keywords = field(given, "phrase_list", some_texts, (), within)
+        with refusing():
+            options = replace(self.options, wish=self.options.wish.hinted(keywords, None))
         rate = _number(given, "sample_rate", self.sample_rate, within)
         return Configuration(options, rate, bool(_number(given, "words", self.words, within)))
 

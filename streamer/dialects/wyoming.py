@@ -14,18 +14,17 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
-from model.tasks import Wish
 from streamer.access import Access
 from streamer.dialects.growing import Growing
 from streamer.dialogue import farewell_for, tell
 from streamer.events import Done, Error, Event, Final, Partial
-from streamer.fields import WireError, a_text, a_whole, an_object, parse_object, shown, some_texts
+from streamer.fields import WireError, a_text, a_whole, an_object, parse_object, refusing, shown, some_texts
 from streamer.fields import field as value_of
 from streamer.options import Options
 from streamer.pages import Health
@@ -68,10 +67,8 @@ class Transcripts:
     def tell(self, event: Event) -> list[str]:
         """The messages for an event."""
         match event:
-            case Partial(committed=committed):
-                return self._chunk(self._growing.grow(committed))
-            case Final(text=text):
-                return self._chunk(self._growing.close(text))
+            case Partial() | Final():
+                return self._chunk(self._growing.add(event))
             case Done():
                 whole = Message("transcript", {"text": self._growing.text})
                 return [*self._start(), str(whole), str(Message("transcript-stop"))]
@@ -332,14 +329,10 @@ def error(code: str, message: str) -> str:
 
 
 def _wanted(plain: Options, data: dict[str, Any]) -> Options:
-    terms: Sequence[str] = value_of(data, "transcript_names", some_texts, [])
-    terms = [*terms, *value_of(data, "transcript_terms", some_texts, [])]
-    language = (value_of(data, "language", a_text) or "").partition("-")[0]
-    try:
-        wish: Wish = replace(plain.wish, keywords=tuple(terms) or plain.wish.keywords)
-        return replace(plain, wish=replace(wish, language=language or wish.language))
-    except ValueError as wrong:
-        raise WireError(str(wrong)) from None
+    names, terms = (value_of(data, name, some_texts, []) for name in ("transcript_names", "transcript_terms"))
+    language = value_of(data, "language", a_text, "").partition("-")[0]
+    with refusing():
+        return replace(plain, wish=plain.wish.hinted([*names, *terms], language))
 
 
 def _info(sessions: Sessions) -> dict[str, Any]:

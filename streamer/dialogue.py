@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from streamer import wire
 from streamer.fields import WireError
 from streamer.line import Line
-from streamer.session import Farewell, Hold, Session
+from streamer.session import SLOW_SECONDS, Farewell, Hold, Session
 from streamer.sessions import Sessions
 from streamer.wire import Close
 
@@ -64,7 +64,7 @@ class Opened:
 
     session: Session
     take: Take
-    first: str | bytes | None = None  # a message that was read already, to be taken first
+    begin: Callable[[], None] = lambda: None  # takes what was read already
 
 
 async def attend(
@@ -82,7 +82,7 @@ async def attend(
     hold = sessions.attach(session, 0)
     try:
         idle_seconds = sessions.limits.idle_seconds
-        hearing = hear(socket, session, hold, idle_seconds, opened.take, opened.first)
+        hearing = hear(socket, session, hold, idle_seconds, opened.take, opened.begin)
         farewell = await converse(socket, hold, tell(socket, session, hold), hearing)
         await part(socket, sessions, farewell, error)
         outcome = farewell.error or farewell.code.name.lower()
@@ -104,12 +104,29 @@ async def receive(socket: Line, idle_seconds: float) -> str | bytes:
         raise Farewell(Close.GOING_AWAY, f"nothing came for {idle_seconds:g} s") from None
 
 
+async def answer(socket: Line, message: str) -> None:
+    """Sends a client something before its stream is open.
+
+    Raises:
+        Farewell: it does not read for long.
+    """
+    try:
+        async with asyncio.timeout(SLOW_SECONDS):
+            await socket.send(message)
+    except TimeoutError:
+        raise Farewell(Close.POLICY, f"nothing was read for {SLOW_SECONDS:.0f} s", "slow_reader") from None
+
+
 async def hear(
-    socket: Line, session: Session, hold: Hold, idle_seconds: float, take: Take, first: str | bytes | None = None
+    socket: Line,
+    session: Session,
+    hold: Hold,
+    idle_seconds: float,
+    take: Take,
+    begin: Callable[[], None] = lambda: None,
 ) -> None:
     """Takes what the client sends, and no more than can be worked on: a full queue stops reading the socket."""
-    if first is not None:
-        take(first)
+    begin()
     while True:
         await asyncio.sleep(0)  # a flood of tiny messages, all here already, must not keep the loop from the others
         await session.room()

@@ -62,14 +62,14 @@ def parse_object(text: str, most_characters: int = MOST_TEXT_CHARACTERS) -> dict
 def field(
     values: dict[str, Any], name: str, allowed: Callable[[Any], str | None], default: Any = None, within: str = ""
 ) -> Any:
-    """The value of a field, or the default where it is missing; `within` names the object that has it, with a dot.
+    """The value of a field, or the default where it is missing or null; `within` names what has it, with a dot.
 
     Raises:
         WireError: it is not what is allowed.
     """
-    if name not in values or (values[name] is None and default is None):
+    value = values.get(name)
+    if value is None:
         return default
-    value = values[name]
     if (wanted := allowed(value)) is not None:
         raise WireError(f"{within}{name} is {shown(value)}; it must be {wanted}")
     return value
@@ -87,7 +87,7 @@ def a_count(value: Any) -> str | None:
 
 def a_number(value: Any) -> str | None:
     """Any number; JSON's NaN and Infinity are none."""
-    well = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    well = a_whole(value) is None or (isinstance(value, float) and isfinite(value))
     return None if well else "a number"
 
 
@@ -113,9 +113,14 @@ def a_channel(value: Any) -> str | None:
     return None if well else f"a text of 1 to {MOST_CHANNEL_CHARACTERS} characters"
 
 
+def texts(value: Any) -> str | None:
+    """Texts, as many as a message holds."""
+    return None if isinstance(value, list) and all(a_prompt(each) is None for each in value) else "a list of texts"
+
+
 def some_texts(value: Any) -> str | None:
     """Texts, not too many."""
-    well = isinstance(value, list) and len(value) <= MOST_KEYWORDS and all(a_prompt(each) is None for each in value)
+    well = texts(value) is None and len(value) <= MOST_KEYWORDS
     return None if well else f"a list of at most {MOST_KEYWORDS} texts"
 
 

@@ -38,6 +38,7 @@ class Incoming:
         self.frame_bytes = width * channels
         self.frames = 0  # whole ones taken so far, at the client's rate
         self._rest = b""
+        self._given = 0  # samples
         self._resampler = None if sample_rate == SAMPLE_RATE else resampler(sample_rate)
 
     @property
@@ -57,12 +58,31 @@ class Incoming:
         samples = self._decode(data[:whole])
         if self.channels > 1:
             samples = samples.reshape(-1, self.channels).mean(1, dtype=np.float32)
-        return samples if self._resampler is None else self._resampler.resample_chunk(samples)
+        return samples if self._resampler is None else self._resampled(samples)
 
     def finish(self) -> Samples:
         """The samples `[T]` that the resampler still holds. A frame that was only begun is no sound and is lost."""
         nothing = np.empty(0, np.float32)
-        return nothing if self._resampler is None else self._resampler.resample_chunk(nothing, last=True)
+        return nothing if self._resampler is None else self._resampled(nothing, last=True)
+
+    def flush(self) -> Samples:
+        """The same where the audio goes on: what was said so far does not wait for what is said next.
+
+        From here on all times are those of the client's frames again, whatever the resampler rounded.
+        """
+        rest = self.finish()
+        if self._resampler is None:
+            return rest
+        self._resampler = resampler(self.sample_rate)
+        missing = round(self.frames * SAMPLE_RATE / self.sample_rate) - self._given
+        self._given += missing
+        return np.pad(rest, (0, missing)) if missing >= 0 else rest[:missing]
+
+    def _resampled(self, samples: Samples, last: bool = False) -> Samples:
+        assert self._resampler is not None
+        given = self._resampler.resample_chunk(samples, last=last)
+        self._given += len(given)
+        return given
 
     def drop_rest(self) -> None:
         """Forgets a frame that was only begun: the connection broke, and a client resumes at whole frames."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from itertools import accumulate
 
 from model.tasks import Wish
 from streamer.commit import Policy
 from streamer.latency import BALANCED, LATENCIES
 
 MOST_PROMPT_CHARACTERS = 1000  # they are read anew at every update, and share the cache with the audio
+MOST_HINT_CHARACTERS = 400  # of them: of names, whose tokens are short, no more fit for sure
 LONGEST_SEGMENT_SECONDS = 30.0  # what the model was trained on, and what a slot of the cache holds
 BOUNDS: dict[str, tuple[float, float]] = {
     "step_ms": (1, 10_000),
@@ -48,6 +51,20 @@ class Options:
         count = len(self.wish.prompt or "") + sum(map(len, self.wish.keywords))
         if count > MOST_PROMPT_CHARACTERS:
             raise ValueError(f"prompt and keywords have {count} characters; at most {MOST_PROMPT_CHARACTERS} fit")
+
+    def hinted(self, words: Iterable[str], language: str | None) -> Options:
+        """The same with words that a client expects who cannot know how many may be: the first ones, if any go at all.
+
+        Raises:
+            WishError: the language is unknown, or does not go with the rest.
+        """
+        wish = replace(self.wish, language=language or self.wish.language)
+        words = [word for word in words if word]
+        counts = accumulate(map(len, words))
+        fitting = [word for word, count in zip(words, counts, strict=True) if count <= MOST_HINT_CHARACTERS]
+        if wish.speakers or len(wish.prompt or "") + MOST_HINT_CHARACTERS > MOST_PROMPT_CHARACTERS:
+            fitting = []
+        return replace(self, wish=wish.hinted(fitting, None))
 
     @property
     def update_ms(self) -> int:

@@ -175,6 +175,8 @@ class Session:
         """Ends the open segment; behind the end there is none."""
         if not self.farewell:
             self._push()
+            if len(samples := self.incoming.flush()):
+                self._feed.push(samples)
             self._feed.finalize(name)
 
     def end(self, farewell: Farewell) -> None:

@@ -90,8 +90,20 @@ async def test_finalize_is_answered_also_where_nothing_was_said():
         await connection.send_media(audio := speech(0.5))
         await connection.send_finalize()
         messages = await whole(connection, b"")
-    assert [each.from_finalize for each in messages[:3]] == [True, False, True]
-    assert transcripts(messages) == ["", *words_of(audio), ""]
+    assert [each.from_finalize for each in messages[:2]] == [True, True]
+    assert transcripts(messages) == ["", *words_of(audio)]
+
+
+async def test_only_what_a_finalize_has_ended_says_so():
+    audio = speech(1.4)
+    async with running() as here, listening(here) as connection:
+        await connection.send_media(audio)
+        for _ in range(2):
+            await connection.send_finalize()
+        messages = await whole(connection, audio)
+    flags = [each.from_finalize for each in messages if each.type == "Results"]
+    assert flags == [False, True, True, False, False]
+    assert transcripts(messages) == [*words_of(audio), "", *words_of(audio)]
 
 
 # --- what else may come ---
@@ -221,6 +233,7 @@ def test_speech_is_over_where_a_pause_ended_it():
 def test_the_answer_to_a_finalize_stands_where_the_last_final_ended():
     it = results()
     it.tell(final("so", 0.0, 1.6, 1.0))
+    it.finalize(2.0)
     (said,) = it.tell(Finalized(""))
     assert (json.loads(said)["start"], json.loads(said)["duration"]) == (1.6, 0.0)
 

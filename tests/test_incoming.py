@@ -53,6 +53,16 @@ def test_however_the_bytes_are_cut_the_samples_are_the_same(
     assert incoming.frames == 6401 // channels
 
 
+@pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 24_000, 44_100])
+@given(sizes=st.lists(st.integers(0, 3000), min_size=1, max_size=30))
+@settings(max_examples=50)
+def test_a_flush_gives_all_that_was_said_and_times_stay_those_of_the_client(rate: int, sizes: list[int]) -> None:
+    incoming, given_so_far = Incoming(sample_rate=rate), 0
+    for frames in sizes:
+        given_so_far += len(incoming.feed(noise("pcm_s16le", frames, 1))) + len(incoming.flush())
+        assert given_so_far == round(incoming.frames * 16_000 / rate)
+
+
 @pytest.mark.parametrize(("encoding", "rate", "channels"), FORMATS)
 def test_a_byte_at_a_time_is_enough(encoding: str, rate: int, channels: int) -> None:
     data = noise(encoding, 640 // channels, channels)

@@ -3,9 +3,11 @@
 import asyncio
 import base64
 import json
+from contextlib import suppress
 
 import pytest
 from openai import AsyncOpenAI
+from websockets.exceptions import ConnectionClosed
 
 from streamer import Engine
 from streamer.access import Access, digest
@@ -159,7 +161,7 @@ async def test_formats(format_, expected):
 
 
 async def test_what_holds_is_shown():
-    wanted = {"language": "en", "model": "whisper-1", "keywords": ["Ada", "Charles"], "delay": "high", "prompt": "x"}
+    wanted = {"language": "en-GB", "model": "whisper-1", "keywords": ["Ada", "Charles"], "delay": "high", "prompt": "x"}
     async with running() as here, client(here).realtime.connect() as connection:
         assert (await connection.recv()).session.audio.input.turn_detection.silence_duration_ms == 600
         turns = {"type": "semantic_vad", "eagerness": "high"}
@@ -167,6 +169,7 @@ async def test_what_holds_is_shown():
         shown = (await connection.recv()).session.audio.input
         assert shown.turn_detection.eagerness == "high"
         assert (shown.transcription.model, shown.transcription.language) == ("fake", "en")
+        assert shown.transcription.delay == "high"
         await append(connection, speech(0.1))
         await until(lambda: here.worker.feeds)
         options = here.worker.feeds[0].options
@@ -247,9 +250,62 @@ async def test_a_stream_keeps_what_it_was_opened_with():
         assert told.count("session.updated") == 2
 
 
+async def test_turns_by_silence_are_as_the_service_has_them_unless_a_client_says_so():
+    async with running() as here, client(here).realtime.connect() as connection:
+        for turns in ({"type": "semantic_vad", "eagerness": "low"}, {"type": "server_vad"}):
+            await connection.session.update(session=session(turns))
+        shown = [(await connection.recv()).session.audio.input.turn_detection for _ in range(3)]
+    assert shown[2].silence_duration_ms == 600
+
+
+async def test_audio_may_come_before_it_is_said_what_it_is():
+    audio = speech(1)
+    async with running() as here, client(here).realtime.connect() as connection:
+        await connection.input_audio_buffer.append(audio=base64.b64encode(bytes(480)).decode())
+        await connection.input_audio_buffer.clear()
+        await append(connection, audio[:3200])
+        await connection.session.update(session=session())
+        await append(connection, audio[3200:])
+        await connection.input_audio_buffer.commit()
+        events = await until_completed(connection)
+    assert transcripts(events) == words_of(audio)
+    assert "input_audio_buffer.cleared" in [event.type for event in events]
+
+
+async def test_nothing_said_before_there_is_audio_fixes_the_session():
+    async with running() as here, dialing(url(here)) as socket:
+        await say(socket, "input_audio_buffer.clear")
+        await hear_until(socket, "input_audio_buffer.cleared")
+        await say(socket, "input_audio_buffer.commit")
+        assert "nothing to commit" in (await hear_until(socket, "error")).messages[-1]["error"]["message"]
+        await say(socket, "session.update", session=session())
+        shown = (await hear_until(socket, "session.updated")).messages[-1]["session"]["audio"]["input"]
+        assert (shown["format"]["rate"], shown["turn_detection"]) == (16_000, None)
+        assert not here.worker.feeds
+
+
+async def test_audio_that_is_committed_at_once_needs_no_configuration():
+    async with running() as here, client(here).realtime.connect() as connection:
+        await append(connection, speech(0.1))
+        await connection.input_audio_buffer.commit()
+        (only,) = transcripts(await until_completed(connection))
+        assert only
+
+
+async def test_who_reads_no_answers_is_left_before_there_is_a_stream(monkeypatch):
+    monkeypatch.setattr("streamer.dialogue.SLOW_SECONDS", 0.2)
+    monkeypatch.setattr("streamer.line.PART_SECONDS", 0.2)
+    async with running() as here, dialing(url(here)) as socket:
+        socket.transport.pause_reading()
+        with suppress(ConnectionClosed):
+            for _ in range(20_000):
+                await socket.send('{"type": "nonsense"}')
+        await until(lambda: not here.server.access._connections)
+
+
 async def test_one_more_than_there_is_room_for_is_refused_before_it_says_anything():
     async with running(Server(limits=Limits(most_sessions=1))) as here, dialing(url(here)) as first:
-        await say(first, "input_audio_buffer.append", audio=base64.b64encode(speech(0.1)).decode())
+        await say(first, "input_audio_buffer.append", audio=base64.b64encode(speech(1)).decode())
         await until(lambda: here.sessions["connected"])
         async with dialing(url(here)) as second:
             assert (await hear_all(second)).code == 1013

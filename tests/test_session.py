@@ -50,6 +50,14 @@ async def test_a_new_connection_begins_where_the_last_ack_could_be(worker):
     assert any(words_of(audio)[0] in text for text in await told(session))
 
 
+async def test_what_is_ended_by_the_client_has_all_audio_that_came_before(worker):
+    session = opened(worker, sample_rate=8_000, encoding="mulaw")
+    for _ in range(2):
+        session.hear(bytes(3 * 800))
+        session.finalize("x")
+    assert [worker.feeds[0].heard_seconds, len(worker.feeds[0].samples)] == [0.6, 0]
+
+
 async def test_the_end_hands_on_what_is_left(worker):
     session = opened(worker, sample_rate=48_000)
     session.hear(speech(0.3)[:-100])

@@ -5,7 +5,6 @@ import pytest
 from model.tasks import Wish
 from streamer import Engine, Options
 from streamer.dialects.vosk import Configuration
-from streamer.fields import WireError
 from streamer.server import Server
 from streamer.worker import Worker
 from tests.conftest import pcm
@@ -133,9 +132,19 @@ async def test_what_is_wrong_is_said(message, said):
         assert talk.code == 1008
 
 
-def test_words_to_expect_that_do_not_go_with_the_rest_are_refused():
-    with pytest.raises(WireError, match="no translation, punctuation or keywords"):
-        Configuration(Options(wish=Wish(speakers=True))).updated({"phrase_list": ["Ada"]})
+@pytest.mark.parametrize(
+    ("wish", "phrases", "taken"),
+    [
+        (Wish(), ["Ada", "", "[unk]", "Charles"], ("Ada", "Charles")),
+        (Wish(), [f"name {number:03}" for number in range(1000)], tuple(f"name {number:03}" for number in range(50))),
+        (Wish(speakers=True), ["Ada"], ()),
+        (Wish(prompt="x" * 900), ["Ada"], ()),
+        (Wish(keywords=["Grace"]), [], ("Grace",)),
+    ],
+)
+def test_phrases_are_hints_of_which_as_many_are_taken_as_go(wish, phrases, taken):
+    changed = Configuration(Options(wish=wish)).updated({"phrase_list": phrases})
+    assert tuple(changed.options.wish.keywords) == taken
 
 
 async def test_a_config_behind_audio_is_refused_and_nothing_is_kept():

@@ -80,7 +80,7 @@ def test_the_other_messages():
         ({"sample_rate": "16000"}, 'sample_rate is "16000"; it must be a whole number'),
         ({"sample_rate": True}, "sample_rate is true; it must be a whole number"),
         ({"sample_rate": 8000.5}, "sample_rate is 8000.5; it must be a whole number"),
-        ({"channels": None}, "channels is null; it must be a whole number"),
+        ({"max_segment_seconds": 10**400}, f"max_segment_seconds is {10**400}; it must lie between 5 and 30.0"),
         ({"encoding": 7}, "encoding is 7; it must be a text of at most 256 characters"),
         ({"step_ms": [300]}, "step_ms is [300]; it must be a whole number"),
         ({"latency": "lowest"}, "latency is 'lowest'; it must be one of low, balanced, accurate"),

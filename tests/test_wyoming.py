@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import pytest
 from wyoming.asr import Transcribe, Transcript, TranscriptChunk
@@ -124,6 +124,8 @@ async def test_it_describes_itself():
         assert [(model.name, model.languages) for model in program.models] == [("fake", ["en", "de"])]
         await client.write_event(Ping("x").event())
         assert Pong.from_event(await client.read_event()).text == "x"
+        await client.write_event(Ping().event())
+        assert Pong.from_event(await client.read_event()).text is None
 
 
 @pytest.mark.parametrize(
@@ -216,6 +218,57 @@ async def test_a_service_that_ends_gives_what_it_has():
         assert transcript(await until_stop(client)) == " ".join(words_of(audio))
         assert "restarting" in (await refused(client)).text
         await here.emptied()
+
+
+async def test_a_service_that_ends_is_read_also_by_who_goes_on_speaking():
+    audio = speech(1.5)
+    async with running() as here, wyoming(here) as connection, connection() as client:
+        await client.write_event(AudioStart(**FORMAT).event())
+        await client.write_event(AudioChunk(audio=audio, **FORMAT).event())
+        await until(lambda: here.worker.feeds and here.worker.feeds[0].pieces)
+        here.server.sessions.drain()
+        for _ in range(200):
+            await client.write_event(AudioChunk(audio=bytes(2048), **FORMAT).event())
+            await asyncio.sleep(0.002)
+        assert transcript(await until_stop(client)) == " ".join(words_of(audio))
+
+
+async def test_when_the_port_ends_so_do_its_connections():
+    async with running() as here:
+        async with wyoming(here) as connection, AsyncExitStack() as left_open:
+            idle, speaking = [await left_open.enter_async_context(connection()) for _ in range(2)]
+            await speaking.write_event(AudioStart(**FORMAT).event())
+            await until(lambda: here.worker.feeds)
+            ends = [asyncio.create_task(client.read_event()) for client in (idle, speaking)]
+            left_open.pop_all()
+        assert await asyncio.gather(*ends) == [None, None]
+        await here.emptied()
+
+
+async def test_more_words_to_expect_than_fit_are_no_mistake():
+    names = [f"somebody number {number}" for number in range(200)]
+    async with running() as here, wyoming(here) as connection, connection() as client:
+        await client.write_event(Transcribe(language="en", transcript_names=names).event())
+        await send(client, speech(1))
+        await until_stop(client)
+        taken = here.worker.feeds[0].options.wish.keywords
+    assert 10 < len(taken) < 40
+    assert list(taken) == names[: len(taken)]
+
+
+@pytest.mark.parametrize("wrong", [OSError, RuntimeError])
+async def test_nothing_is_kept_of_a_connection_that_cannot_be_written_to(monkeypatch, wrong):
+    async with running() as here, wyoming(here) as connection, connection() as client:
+        await client.write_event(AudioStart(**FORMAT).event())
+        await until(lambda: here.worker.feeds)
+
+        async def fails(*_):
+            raise wrong("no route to host, or a mistake of ours")
+
+        monkeypatch.setattr("streamer.dialects.wyoming.Pipe.send", fails)
+        await client.write_event(AudioStop().event())
+        await here.emptied()
+        await until(lambda: not here.server.access._connections)
 
 
 async def test_a_long_transcript_can_be_read():

@@ -18,8 +18,8 @@ from model.nano.augment import Distortion, Ear
 from model.nano.shards import SAMPLE_RATE, Clip, Shard, shards_of
 
 # How often each source is drawn. Few hours of people and of Kokoro weigh more than many of formant voices.
-SHARES = {"espeak": 0.16, "flite": 0.13, "festival": 0.03, "pico": 0.24, "kokoro": 0.22, "human_native": 0.13,
-          "human_accent": 0.09}  # fmt: skip
+SHARES = {"espeak": 0.16, "flite": 0.13, "festival": 0.03, "pico": 0.22, "kokoro": 0.22, "human_native": 0.08,
+          "human_accent": 0.07, "human_taught": 0.12}  # fmt: skip
 HOURS_FOR_FULL_SHARE = 1.0
 MAX_SECONDS = 30.0  # of an item: what one segment may be
 SHORT_SECONDS = 3.0  # of the first lessons
@@ -34,6 +34,7 @@ class Item:
 
     features: Tensor  # [frames, 160]
     text: str
+    told: int  # frames that the text tells of: behind them a cut item has a word in its midst
 
 
 class Corpus:
@@ -107,22 +108,26 @@ class Lessons:
             _, (shard, clip) = self.corpus.draw(rng, short=True)
             samples = torch.from_numpy(shard.samples(clip))
             samples = torch.cat([_silence(rng, 0.3), samples, _silence(rng, 0.3)])
-            return Item(self._ear.features(samples, Distortion.draw(rng, strength=0.2, masks=0)), clip.text)
+            return _whole(self._ear.features(samples, Distortion.draw(rng, strength=0.2, masks=0)), clip.text)
         reached = min(1.0, (step - self.easy_steps) / max(1, self.ramp_steps))
         strength = rng.choice(STRENGTHS) * (0.2 + 0.8 * reached)
         masks = round(2 * strength) if rng.random() < reached else 0
         distortion = Distortion.draw(rng, strength, rng.randint(0, masks))
         if rng.random() < NOTHING:
             distortion.noise_db = rng.uniform(0, 40) if rng.random() < 0.7 else None
-            return Item(self._ear.features(torch.zeros(int(rng.uniform(0.5, 6) * SAMPLE_RATE)), distortion), "")
-        samples, text = self.joined(rng)
+            return _whole(self._ear.features(torch.zeros(int(rng.uniform(0.5, 6) * SAMPLE_RATE)), distortion), "")
+        samples, text, told = self.joined(rng)
         if distortion.noise_db is not None and rng.random() < 0.15:
             distortion.babble = self._babble(rng, len(samples))
             distortion.noise_db = max(distortion.noise_db, 8.0)
-        return Item(self._ear.features(samples, distortion), text)
+        features = self._ear.features(samples, distortion)
+        return Item(features, text, max(1, round(told * len(features))))
 
-    def joined(self, rng: random.Random) -> tuple[Tensor, str]:
-        """One to three utterances, sometimes half a minute of them, with pauses around and between."""
+    def joined(self, rng: random.Random) -> tuple[Tensor, str, float]:
+        """One to three utterances, sometimes half a minute of them, with pauses around and between.
+
+        Gives samples, text, and the share of the samples that the text tells of.
+        """
         source, first = self.corpus.draw(rng, short=False)
         chosen = [first]
         limit = rng.choices([1, 2, 3, 12], [5, 2, 1, 0.8])[0]
@@ -140,14 +145,18 @@ class Lessons:
             pieces += [samples, _silence(rng, rng.choice([0.15, 0.5, 1.2]))]
         texts = [clip.text for _, clip in chosen]
         shard, clip = chosen[-1]
+        unknown = 0  # samples behind the last word that was told
         if rng.random() < self.cut and len(ends := shard.word_ends(clip)) == len(clip.text.split()):
             # as a stream's live edge does: in the midst of a word, whose text is not wanted yet
             at = rng.randint(min(FFT_SIZE, clip.samples), clip.samples)  # a shorter item has no spectrum
             pieces[-2:] = [pieces[-2][:at]]
-            texts[-1] = " ".join(word for word, end in zip(clip.text.split(), ends, strict=True) if end + EDGE <= at)
+            heard = [end + EDGE for end in ends if end + EDGE <= at]
+            texts[-1] = " ".join(clip.text.split()[: len(heard)])
+            unknown = at - max(heard, default=0)
         else:
             pieces.append(_silence(rng, rng.choice([0.05, 0.5, 0.5, 2.0])))
-        return torch.cat(pieces), " ".join(text for text in texts if text)
+        samples = torch.cat(pieces)
+        return samples, " ".join(text for text in texts if text), 1 - unknown / len(samples)
 
     def _babble(self, rng: random.Random, samples: int) -> Tensor:
         """Several people at once, as long as asked for."""
@@ -159,6 +168,10 @@ class Lessons:
             repeats = -(-samples // len(voice)) + 1
             total += voice.repeat(repeats)[at : at + samples]
         return total
+
+
+def _whole(features: Tensor, text: str) -> Item:
+    return Item(features, text, len(features))
 
 
 def _silence(rng: random.Random, most_seconds: float) -> Tensor:

@@ -1,7 +1,8 @@
-"""Stage a: the encoder alone, by CTC on characters after the middle and the last layer (weights 0.3 and 0.7)."""
+"""Stage a: the encoder alone, by CTC on characters after the middle and the last layer."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -9,22 +10,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from model.encoder import Encoding
 from model.features import FRAME_SECONDS
 from model.nano.batches import Corpus, Item, Lessons
 from model.nano.network import labels_of
 from model.speech import GraniteSpeech
 
+MIDDLE = 0.3  # share of the middle layer's loss
 RELOAD_STEPS = 500  # between looks for new clips
 
 
-def ctc(logits: Tensor, lengths: list[int], targets: list[list[int]], blank: int = 0) -> Tensor:
-    """CTC loss of packed logits `[N, labels]`, per target label; items without text count their blanks."""
-    log_probs = pad_sequence(list(torch.split(logits.float().log_softmax(-1), lengths)))  # [T, B, labels]
+def ctc(logits: Sequence[Tensor], targets: list[list[int]], blank: int = 0) -> Tensor:
+    """CTC loss of items' logits `[T, labels]`, per target label; items without text count their blanks."""
+    lengths = torch.tensor([len(each) for each in logits])
+    log_probs = pad_sequence([each.float().log_softmax(-1) for each in logits])  # [T, B, labels]
     wanted = torch.tensor([label for target in targets for label in target], dtype=torch.long)
     sizes = torch.tensor([len(target) for target in targets])
-    total = F.ctc_loss(
-        log_probs, wanted.to(logits.device), torch.tensor(lengths), sizes, blank, "sum", zero_infinity=True
-    )
+    total = F.ctc_loss(log_probs, wanted.to(log_probs.device), lengths, sizes, blank, "sum", zero_infinity=True)
     return total / max(1, len(wanted))
 
 
@@ -47,13 +49,21 @@ class EncoderStage:
         """The loss of one worker's batch, figures to print, and the seconds of audio in it."""
         items = self.lessons.batch(step, worker)
         lengths = [len(item.features) for item in items]
-        middle, last = encoder_losses(network, items, lengths)
-        return 0.3 * middle + 0.7 * last, {"ctc": float(last.detach())}, sum(lengths) * FRAME_SECONDS
+        frames = torch.cat([item.features for item in items]).to(network.device)
+        loss = letters_loss(network.encoder(frames, network.encoder.layout(lengths)), items)
+        return loss, {"ctc": float(loss.detach())}, sum(lengths) * FRAME_SECONDS
 
 
-def encoder_losses(network: GraniteSpeech, items: list[Item], lengths: list[int]) -> tuple[Tensor, Tensor]:
-    """CTC after the middle and the last layer."""
-    frames = torch.cat([item.features for item in items]).to(network.device)
-    encoding = network.encoder(frames, network.encoder.layout(lengths))
+def letters_loss(encoding: Encoding, items: list[Item]) -> Tensor:
+    """CTC after the middle and the last layer.
+
+    What the encoder makes of a word in its midst is left to it: it shall write what it hears, and not keep silent where
+    audio ends in case the word were not whole.
+    """
+    lengths = [len(item.features) for item in items]
     targets = [labels_of(item.text) for item in items]
-    return ctc(encoding.middle_logits, lengths, targets), ctc(encoding.logits, lengths, targets)
+    middle, last = (
+        ctc([each[: item.told] for each, item in zip(logits.split(lengths), items, strict=True)], targets)
+        for logits in (encoding.middle_logits, encoding.logits)
+    )
+    return MIDDLE * middle + (1 - MIDDLE) * last

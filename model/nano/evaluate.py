@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,9 +23,8 @@ from torch import Tensor
 from model.linear import Bits
 from model.nano.augment import Distortion, Ear
 from model.nano.network import read_labels
+from model.nano.peer import whisper
 from model.nano.shards import SAMPLE_RATE, shards_of
-from model.nano.templates import cardinal
-from model.nano.texts import SPOKEN
 from model.speech import GraniteSpeech
 
 FEED_SAMPLES = SAMPLE_RATE // 10
@@ -97,26 +95,6 @@ def streaming(network: GraniteSpeech) -> Callable[[Tensor], str]:
     return hear
 
 
-def normalise(text: str) -> str:
-    """A peer's text in the form of the references: small letters, numbers in words."""
-    text = re.sub(r"\d+", lambda digits: f" {cardinal(int(digits[0]))} " if len(digits[0]) < 7 else digits[0], text)
-    words = re.sub(r"[^a-z' ]", " ", text.lower().replace("-", " ").replace("’", "'")).split()
-    return " ".join(SPOKEN.get(word, word) for word in words)
-
-
-def whisper(folder: Path) -> Callable[[Tensor], str]:
-    """A peer: a converted Whisper model, read by faster-whisper."""
-    from faster_whisper import WhisperModel
-
-    model: Any = WhisperModel(str(folder), device="cpu", compute_type="int8", cpu_threads=1)
-
-    def hear(samples: Tensor) -> str:
-        segments, _ = model.transcribe(samples.numpy(), language="en", beam_size=1, without_timestamps=True)
-        return normalise(" ".join(segment.text for segment in segments))
-
-    return hear
-
-
 def words_in_nothing(network: GraniteSpeech, minutes: float) -> dict[str, int]:
     """How many words are heard where nobody speaks, by level of white noise."""
     generator, found = torch.Generator().manual_seed(0), {}
@@ -159,7 +137,8 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         "ctc": lambda samples: hear_characters(network, samples),
     }
     if arguments.whisper:
-        ways["whisper"] = whisper(arguments.whisper)
+        peer = whisper(arguments.whisper)
+        ways["whisper"] = lambda samples: peer(samples.numpy())
     figures: dict[str, Any] = {}
     for folder in sorted(path for path in (arguments.work / "eval").iterdir() if path.is_dir()):
         if arguments.sets and folder.name not in arguments.sets:

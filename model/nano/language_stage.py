@@ -34,6 +34,7 @@ MISHEARD = 0.9  # of which is misheard, once an encoder has told how
 WRONG = 0.05  # share of tokens that are heard wrongly in all other rows, after that
 TAIL = 0.5  # share of rows that end in silence, after that
 MOST_WORDS = 84  # of natural text: as many as half a minute of speech has
+READ = 0.5  # weight of text that is read by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,10 @@ class Copying:
             audio.append(_any_token(rng) if rng.random() < wrong else token)
         audio += [PAD] * (rng.choice([1, 3, 9, 30]) if learned and rng.random() < TAIL else 0)
         return Copy(audio + [PAD] * (-len(audio) % 3), answer)
+
+    def read(self, rng: random.Random) -> list[int]:
+        """Text without audio: sentences, about as many as are ever spoken in one piece."""
+        return self.processor.encode(" ".join(" ".join(rng.choices(self._sentences, k=10)).split()[:MOST_WORDS]))
 
     def _text(self, rng: random.Random) -> str:
         """A sentence or several; now and then none, for audio that says nothing."""
@@ -115,6 +120,17 @@ def answer_loss(
     predicted, target = torch.cat(logits).float(), torch.tensor(wanted, device=network.device)
     right = (predicted.argmax(-1) == target).float().mean()
     return F.cross_entropy(predicted, target, label_smoothing=smoothing), float(right)
+
+
+def text_loss(network: GraniteSpeech, texts: Sequence[list[int]]) -> Tensor:
+    """Cross-entropy of texts by themselves: no prompt, no audio."""
+    model = network.language_model
+    logits = [
+        model(model.embed([token for text in row for token in [END, *text]]).float(), [1 + len(text) for text in row])
+        for row in (texts[start : start + ROWS_TOGETHER] for start in range(0, len(texts), ROWS_TOGETHER))
+    ]
+    wanted = torch.tensor([token for text in texts for token in [*text, END]], device=network.device)
+    return F.cross_entropy(torch.cat(logits).float(), wanted)
 
 
 class LanguageStage:

@@ -1,8 +1,8 @@
 """Stages c and d: projector and language model hear the encoder; in `joint` the encoder learns with them.
 
-Three losses: the words (cross-entropy), a CTC loss that reads the projector's outputs against the token embeddings
+Four losses: the words (cross-entropy), a CTC loss that reads the projector's outputs against the token embeddings
 with the padding token as blank (it pulls the outputs to where the language model already can copy from), and copying
-itself, so that it is not forgotten. In `joint` the encoder's own CTC loss goes on.
+and reading themselves, so that they go on. In `joint` the encoder's own CTC loss goes on, too.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from torch import Tensor, nn
 
 from model.features import FRAME_SECONDS
 from model.nano.batches import Corpus, Lessons
-from model.nano.encoder_stage import RELOAD_STEPS, ctc
-from model.nano.language_stage import Copying, answer_loss
-from model.nano.network import PAD, labels_of
+from model.nano.encoder_stage import RELOAD_STEPS, ctc, letters_loss
+from model.nano.language_stage import READ, Copying, answer_loss, text_loss
+from model.nano.network import PAD
 from model.speech import GraniteSpeech
 
 TOKEN_CTC = 0.6
 COPY = 1.0
-COPIES = 10  # examples of pseudo-audio beside each worker's batch
+COPIES = 6  # examples of pseudo-audio beside each worker's batch
+READINGS = 24  # texts without audio beside that
+READINGS_JOINT = 8
 SMOOTHING = 0.05
 CUT = 0.3  # share of items that are cut off while somebody speaks, as a stream meets them
 
@@ -59,17 +61,18 @@ class SpeechStage:
         heard = network.projector(torch.cat(windows)).flatten(0, 1)
         answers = [self.copying.processor.encode(item.text) for item in items]
         near = heard.float() @ network.language_model.model.embed_tokens.weight.T
-        tokens = ctc(near, counts, answers, blank=PAD)
+        tokens = ctc(near.split(counts), answers, blank=PAD)
         words, right = answer_loss(network, self.prompt, heard.split(counts), answers, SMOOTHING)
         rng = random.Random(f"{self.seed}/{step}/{worker}/copy")
         copies = [self.copying.draw(rng, learned=True) for _ in range(COPIES)]
         audio = [network.language_model.embed(copy.audio) for copy in copies]
         copied, _ = answer_loss(network, self.prompt, audio, [copy.answer for copy in copies])
-        loss = words + TOKEN_CTC * tokens + COPY * copied
-        figures = {"words": words, "tokens": tokens, "copy": copied}
+        readings = READINGS_JOINT if self.joint else READINGS
+        text = text_loss(network, [self.copying.read(rng) for _ in range(readings)])
+        loss = words + TOKEN_CTC * tokens + COPY * copied + READ * text
+        figures = {"words": words, "tokens": tokens, "copy": copied, "text": text}
         if self.joint:
-            targets = [labels_of(item.text) for item in items]
-            letters = 0.3 * ctc(encoding.middle_logits, lengths, targets) + 0.7 * ctc(encoding.logits, lengths, targets)
+            letters = letters_loss(encoding, items)
             loss, figures = loss + letters, {**figures, "ctc": letters}
         shown = {name: float(value.detach()) for name, value in figures.items()}
         return loss, {**shown, "right": right}, sum(lengths) * FRAME_SECONDS

@@ -2,7 +2,8 @@
 
 Writes shards under DIR/train/<source> and DIR/eval/<set>. Clip n of a shard depends on the seed and on n alone, so a
 run that was killed goes on where it stopped and gives the same files. Evaluation sets are made first. What to install
-is told in `voices` and `texts`; human recordings (`--speech`) are folders with `manifest.jsonl` and audio files.
+is told in `voices` and `texts`; human recordings (`--speech`) are folders with `manifest.jsonl` and audio files. Those
+whose text nobody wrote down are for training what a `--teacher` hears in them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from model.nano.peer import normalise, whisper
 from model.nano.shards import SAMPLE_RATE, ShardWriter
 from model.nano.texts import clean, evaluation_sentences, is_held_out, natural_sentences, templated
 from model.nano.voices import Samples, engine, resample
@@ -29,6 +31,7 @@ TEMPLATED_SHARE = 0.2
 CLIPS = {"espeak": 30_000, "flite": 8_000, "festival": 1_000, "pico": 24_000, "kokoro": 12_000}
 HUMAN_TRAIN = {"human_native": "train_native_devclean10", "human_accent": "train_accent_so762"}
 HUMAN_EVAL = {"human_native": "eval_native_testother10", "human_accent": "eval_accent_so762_adult"}
+HUMAN_UNLABELLED = {"human_taught": ("pseudo_tc100_nolabel", "pseudo_pico_slots")}
 MAX_SECONDS = 30.0
 
 
@@ -76,14 +79,20 @@ def make(job: Job) -> str:
         return f"{path.parent.name}/{path.name}: {shard.clips} clips, {hours:.2f} h, {seconds:.0f} s"
 
 
-def human(folder: Path, source: Path) -> str:
-    """Copy recorded speech into one shard; a clip whose text nano cannot write is left out."""
+def human(folder: Path, source: Path, teacher: Path | None = None) -> str:
+    """Copy recorded speech into one shard, labelled by a teacher where nobody wrote down what is said.
+
+    A clip whose text nano cannot write is left out, and one in which the teacher misses what is known to be said.
+    """
+    hear = whisper(teacher) if teacher else None
     with ShardWriter(folder / source.name) as shard:
         for line in (source / "manifest.jsonl").read_text("utf8").splitlines()[shard.clips :]:
             entry = json.loads(line)
-            text = clean(entry["text"]) or clean_long(entry["text"])
             samples, rate = soundfile.read(source / entry["file"], dtype="float32")
             samples = resample(samples, rate)
+            said = hear(samples) if hear else entry["text"]
+            missed = [slot for slot in (entry.get("slots") or {}).values() if normalise(slot) not in said]
+            text = None if missed else clean(said) or clean_long(said)
             shard.append(samples if text else samples[:0], text or "", str(entry["speaker"]))
         return f"{folder.name}/{source.name}: {shard.clips} clips, {shard.samples / SAMPLE_RATE / 3600:.2f} h"
 
@@ -132,7 +141,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--eval-clips", type=int, default=EVAL_CLIPS, help="clips of each evaluation set")
     parser.add_argument("--kokoro", type=Path, help="folder with kokoro.onnx and voices/*.bin")
-    parser.add_argument("--speech", type=Path, help="folder with human recordings: train_* and eval_* parts")
+    parser.add_argument("--speech", type=Path, help="folder with human recordings: train_*, eval_* and pseudo_* parts")
+    parser.add_argument("--teacher", type=Path, help="folder of a faster-whisper model that labels the pseudo_* parts")
     parser.add_argument(
         "--exclude", type=Path, nargs="*", default=[], help="texts never to be trained on (.jsonl, .txt)"
     )
@@ -156,6 +166,10 @@ def main(arguments: argparse.Namespace) -> None:
         for name, part in sources.items():
             if arguments.speech:
                 tasks.append((human, (arguments.work / kind / name, arguments.speech / part)))
+    if arguments.speech and arguments.teacher:
+        for name, parts in HUMAN_UNLABELLED.items():
+            for part in parts:
+                tasks.append((human, (arguments.work / "train" / name, arguments.speech / part, arguments.teacher)))
     tasks += [(make, (job,)) for job in plan(arguments, sentences)]
     with ProcessPoolExecutor(arguments.jobs) as pool:
         for done in as_completed([pool.submit(task, *values) for task, values in tasks]):

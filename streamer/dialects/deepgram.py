@@ -4,8 +4,8 @@
 (audio | KeepAlive | Finalize)* CloseStream  ->  (SpeechStarted | Results | UtteranceEnd)* Metadata
 ```
 
-Interim results are drafts, each in place of the one before; what `is_final` never changes. A `Finalize` is answered by
-an empty result that says so, behind the finals that it brought about.
+Interim results are drafts, each in place of the one before; what `is_final` never changes. The final that a `Finalize`
+brings about says so; where there was nothing to end, an empty result does.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ import hashlib
 import json
 import re
 import uuid
+from collections import deque
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from model.tasks import Wish
+from streamer.dialects.growing import CUT_SECONDS
 from streamer.dialogue import Opened, attend
 from streamer.events import Done, Error, Event, Final, Finalized, Partial, SpeechStarted, Word
 from streamer.fields import WireError, parse_object, refusing, shown
@@ -109,6 +111,8 @@ class Results:
         self._speaking = False
         self._end = 0.0  # of the last final
         self._utterance: float | None = None  # where the last word ended, until it is said that an utterance did
+        self._finalizes: deque[float] = deque()  # seconds of audio before each one on its way
+        self._finalized = False  # a final has answered the first of them
         self._received = self._behind = 0.0  # seconds of audio; and how much of it the last final was behind
 
     def tell(self, event: Event) -> list[str]:
@@ -124,9 +128,14 @@ class Results:
                 self._speaking, self._end, self._behind = False, end, max(0.0, self._received - end)
                 if words:
                     self._utterance = words[-1].end
-                return [self._result(start, end, text, words, is_final=True, speech_final=self._is_over(event))]
+                cut = bool(self._finalizes) and end > self._finalizes[0] - CUT_SECONDS
+                self._finalized |= cut
+                over = self._is_over(event)
+                return [self._result(start, end, text, words, is_final=True, speech_final=over, from_finalize=cut)]
             case Finalized():
-                return [self._result(self._end, self._end, "", is_final=True, from_finalize=True)]
+                self._finalizes.popleft()
+                answered, self._finalized = self._finalized, False
+                return [] if answered else [self._result(self._end, self._end, "", is_final=True, from_finalize=True)]
             case Done(audio_seconds=seconds):
                 return [*self._utterance_end(seconds), self._metadata(seconds)]
             case Error(message=message):
@@ -138,6 +147,10 @@ class Results:
         self._audio.update(audio)
         self._received = seconds
         return [] if self._speaking else self._utterance_end(seconds - self._behind)
+
+    def finalize(self, seconds: float) -> None:
+        """The client ends the open segment behind so many seconds of audio."""
+        self._finalizes.append(seconds)
 
     def _utterance_end(self, now: float) -> list[str]:
         """That the last word is long past, at this time of the stream."""
@@ -212,6 +225,7 @@ def _take(session: Session, results: Results, message: str | bytes) -> None:
                 pass
             case "Finalize":
                 session.finalize("")
+                results.finalize(session.incoming.seconds)
             case "CloseStream":
                 session.end(Farewell(Close.DONE))
             case "Configure":

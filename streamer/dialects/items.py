@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streamer.dialects import realtime_messages as messages
-from streamer.dialects.growing import Growing
+from streamer.dialects.growing import CUT_SECONDS, Growing
 from streamer.dialects.realtime_messages import new_id, said
 from streamer.events import Error, Event, Final, Finalized, Partial, SpeechStarted
 from streamer.fields import WireError
 
 TRANSCRIPTION = "conversation.item.input_audio_transcription"
-CUT_SECONDS = 0.1  # a segment that ends so near to a border was ended by it; a pause would have ended it earlier
 
 
 @dataclass(slots=True)
@@ -62,7 +61,7 @@ class Items:
         """
         seconds, self._border_at = audio_seconds - self._border_at, audio_seconds
         if not seconds:
-            raise WireError("nothing to commit: no audio was appended", "input_audio_buffer_commit_empty")
+            raise messages.nothing_to_commit()
         if item := self._taken():
             item.seconds = seconds
         self._borders.append(border := Border(new_id("commit"), audio_seconds, self._finals, item))
@@ -123,7 +122,7 @@ class Items:
         if border.clears:
             item, self._open = border.item or self._open, None
             given_up = self._given_up(item, border.at_seconds) if item and item.told else []
-            return [*given_up, said("input_audio_buffer.cleared")]
+            return [*given_up, messages.cleared()]
         if border.item:
             return [self._completed(border.item)]
         if self._finals > known:

@@ -1,7 +1,8 @@
 """OpenAI's Realtime API for transcription, on `/v1/realtime`: what its clients say and expect. vLLM's variant, too.
 
 A message that is wrong is answered with an error, and the connection goes on, as these clients expect. The stream opens
-with the first audio; until then everything may be configured, and from then on nothing may change.
+with the audio; until then everything may be configured, and from then on nothing may change. As some clients begin to
+send audio before they have told what it is, the first half second waits for that.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from functools import partial
 from streamer.dialects import realtime_messages as messages
 from streamer.dialects.items import Items, Utterances
 from streamer.dialects.realtime_messages import Append, Clear, Commit, Configuration, Update, new_id
-from streamer.dialogue import Opened, attend, receive
+from streamer.dialogue import Opened, answer, attend, receive
 from streamer.fields import WireError
+from streamer.incoming import ENCODINGS
 from streamer.line import Line
 from streamer.session import Session
 from streamer.sessions import Sessions
@@ -21,8 +23,12 @@ from streamer.sessions import Sessions
 
 async def speak(socket: Line, sessions: Sessions, address: str) -> None:
     """Everything until the close frame."""
-    client = Client(sessions, Configuration(sessions.limits.options))
+    plain = sessions.limits.options
+    client = Client(sessions, Configuration(plain, plain.endpoint_ms))
     await attend(socket, sessions, client.open(socket, address), client.error)
+
+
+HELD_SECONDS = 0.5  # of audio that waits for a configuration
 
 
 @dataclass(slots=True)
@@ -32,34 +38,65 @@ class Client:
     sessions: Sessions
     configuration: Configuration
     name: str = field(default_factory=lambda: new_id("sess"))
+    _configured: bool = False  # a configuration has come
+    _held: bytearray = field(default_factory=bytearray)  # audio from before the stream is open
+    _committed: Commit | None = None  # the message that ends it
     _bytes: int = 0  # of audio so far
 
     async def open(self, socket: Line, address: str) -> Opened:
         """Takes configurations until there is audio, then opens the stream that they ask for.
 
         Raises:
-            Farewell: one more would be too much, or nothing came for long.
+            Farewell: one more would be too much, nothing came for long, or nothing was read.
         """
         self.sessions.admit()
-        await socket.send(self._shown("session.created"))
-        while True:
+        await answer(socket, self._shown("session.created"))
+        while not (begun := self._beginning()):
             text = await receive(socket, self.sessions.limits.idle_seconds)
             try:
-                message = messages.parse(text)
-                if not isinstance(message, Update):
-                    break
-                configuration = self.configuration.updated(message)
-                self.sessions.check(configuration.start)
-                self.configuration = configuration
+                told = self._prepare(messages.parse(text))
             except WireError as error:
-                await socket.send(self.error(error.code, str(error), messages.id_of(text)))
-            else:
-                if not self.configuration.vllm:
-                    await socket.send(self._shown("session.updated"))
+                told = self.error(error.code, str(error), messages.id_of(text))
+            if told:
+                await answer(socket, told)
         it = self.configuration
         dialect = Utterances() if it.vllm else Items(it.turns is not None, it.beta)
         session = self.sessions.open(it.start, address, dialect)
-        return Opened(session, partial(self.take, session, dialect), text)
+
+        def begin() -> None:
+            for message in begun:
+                self._do(message, session, dialect)
+
+        return Opened(session, partial(self.take, session, dialect), begin)
+
+    def _prepare(self, message: messages.Message) -> str | None:
+        """Takes a message before the stream is open; what to answer."""
+        vllm = self.configuration.vllm
+        match message:
+            case Update():
+                configuration = self.configuration.updated(message)
+                self.sessions.check(configuration.start)
+                self.configuration, self._configured = configuration, True
+                return None if configuration.vllm else self._shown("session.updated")
+            case Append(audio=audio):
+                self._held += audio
+            case Commit(final=final) if final or not vllm:
+                if not self._held and not vllm:
+                    raise messages.nothing_to_commit()
+                self._committed = message
+            case Clear() if not vllm:
+                self._held.clear()
+                return messages.cleared()
+        return None
+
+    def _beginning(self) -> list[messages.Message]:
+        """What the stream begins with, once it may."""
+        start = self.configuration.start
+        enough = HELD_SECONDS * start.sample_rate * ENCODINGS[start.encoding][0]
+        if self._committed:
+            return [Append(bytes(self._held)), self._committed]
+        ready = self._held and (self._configured or len(self._held) >= enough)
+        return [Append(bytes(self._held))] if ready else []
 
     def take(self, session: Session, dialect: Items | Utterances, text: str | bytes) -> None:
         """Does what a message asks for, or says what is wrong with it."""

@@ -79,10 +79,12 @@ class Configuration:
     """What a client has asked for so far."""
 
     options: Options
+    usual_endpoint_ms: int  # of silence that end a turn, where the client does not say
     format: str = "audio/pcm"
     sample_rate: int = RATES["audio/pcm"]
     turns: str | None = "server_vad"  # who ends an item: the server by this kind of turn detection, or None: the client
     eagerness: str = "auto"  # of semantic turns
+    delay: str | None = None  # between speech and text; None: as the service has it
     beta: bool = False
     vllm: bool = False
 
@@ -122,19 +124,20 @@ class Configuration:
     def _with_transcription(self, values: dict[str, Any], within: str) -> Configuration:
         wish, options = self.options.wish, self.options
         if "language" in values:
-            wish = replace(wish, language=field(values, "language", a_text, within=within) or None)
+            language = field(values, "language", a_text, "", within).partition("-")[0]
+            wish = replace(wish, language=language or None)
         if "keywords" in values:
             wish = replace(wish, keywords=tuple(field(values, "keywords", some_texts, (), within)))
-        if (delay := field(values, "delay", one_of(*DELAYS), within=within)) is not None:
+        if (delay := field(values, "delay", one_of(*DELAYS), self.delay, within)) is not None:
             options = replace(options, latency=DELAYS[delay], step_ms=None)
-        return replace(self, options=replace(options, wish=wish))
+        return replace(self, options=replace(options, wish=wish), delay=delay)
 
     def _with_turns(self, values: dict[str, Any] | None, within: str) -> Configuration:
         if values is None:
             return replace(self, turns=None)
         kind = field(values, "type", one_of("server_vad", "semantic_vad"), "server_vad", within)
         eagerness = field(values, "eagerness", one_of(*EAGERNESS), "auto", within)
-        silence = field(values, "silence_duration_ms", a_whole, self.options.endpoint_ms, within)
+        silence = field(values, "silence_duration_ms", a_whole, self.usual_endpoint_ms, within)
         endpoint = EAGERNESS[eagerness] if kind == "semantic_vad" else silence
         return replace(self, turns=kind, eagerness=eagerness, options=replace(self.options, endpoint_ms=endpoint))
 
@@ -189,6 +192,16 @@ def session_event(kind: str, session: str, configuration: Configuration, model: 
         return said(f"transcription_{kind}", session=_shown_beta(session, configuration, model))
     named = {"id": session, "created": int(time.time())}  # where vLLM's clients look for them
     return said(kind, **named, session=_shown(session, configuration, model))
+
+
+def cleared() -> str:
+    """That a clear has been done."""
+    return said("input_audio_buffer.cleared")
+
+
+def nothing_to_commit() -> WireError:
+    """What is wrong with a commit that no audio came before."""
+    return WireError("nothing to commit: no audio was appended", "input_audio_buffer_commit_empty")
 
 
 def error(code: str, message: str, client_event: str | None = None) -> str:
@@ -258,7 +271,8 @@ def _format(it: Configuration) -> dict[str, Any]:
 
 def _transcription(it: Configuration, model: str) -> dict[str, Any]:
     wish = it.options.wish
-    return {"model": model, "language": wish.language, "prompt": "", "keywords": list(wish.keywords)}
+    said_so = {} if it.delay is None else {"delay": it.delay}
+    return {"model": model, "language": wish.language, "prompt": "", "keywords": list(wish.keywords), **said_so}
 
 
 def _turns(it: Configuration) -> dict[str, Any] | None:

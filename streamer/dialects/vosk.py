@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from model.scripts import joined
 from streamer.dialogue import Opened, attend, receive
 from streamer.events import Done, Event, Final, Finalized, Partial
-from streamer.fields import WireError, an_object, field, parse_object, refusing, shown, some_texts
+from streamer.fields import WireError, an_object, field, parse_object, shown, texts
 from streamer.line import Line
 from streamer.options import Options
 from streamer.session import Farewell, Session
@@ -27,6 +28,7 @@ from streamer.wire import Close, Start
 
 SAMPLE_RATE = 8_000  # Hz, where a client does not say: as Vosk's server has it
 RESET = "reset"
+UNKNOWN = "[unk]"  # in a phrase list: any other word
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +46,8 @@ class Configuration:
             WireError: names the field, its value and what is allowed.
         """
         within = "config."
-        keywords = field(given, "phrase_list", some_texts, (), within)
-        with refusing():
-            options = replace(self.options, wish=self.options.wish.hinted(keywords, None))
+        phrases = field(given, "phrase_list", texts, (), within)
+        options = self.options.hinted((phrase for phrase in phrases if phrase != UNKNOWN), None)
         rate = _number(given, "sample_rate", self.sample_rate, within)
         return Configuration(options, rate, bool(_number(given, "words", self.words, within)))
 
@@ -106,7 +107,8 @@ async def _open(socket: Line, sessions: Sessions, address: str) -> Opened:
         configuration = configuration.updated(field(values, "config", an_object, {}))
     start = Start(configuration.sample_rate, options=configuration.options)
     session = sessions.open(start, address, answers := Answers(configuration.words))
-    return Opened(session, lambda message: _take(session, answers, configuration, message), first)
+    take = partial(_take, session, answers, configuration)
+    return Opened(session, take, partial(take, first))
 
 
 def _take(session: Session, answers: Answers, configuration: Configuration, message: str | bytes) -> None:

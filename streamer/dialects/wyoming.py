@@ -15,16 +15,15 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from functools import partial
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from streamer.access import Access
 from streamer.dialects.growing import Growing
 from streamer.dialogue import farewell_for, tell
 from streamer.events import Done, Error, Event, Final, Partial
-from streamer.fields import WireError, a_text, a_whole, an_object, parse_object, refusing, shown, some_texts
+from streamer.fields import WireError, a_text, a_whole, an_object, parse_object, refusing, shown, texts
 from streamer.fields import field as value_of
 from streamer.options import Options
 from streamer.pages import Health
@@ -123,7 +122,7 @@ class Pipe:
             raise Farewell(Close.GOING_AWAY, f"nothing came for {idle_seconds:g} s") from None
         except ValueError as wrong:  # of readline; a WireError is one, too
             raise wrong if isinstance(wrong, WireError) else WireError("the line is too long", "too_big") from None
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, OSError):
             return None
 
     async def _message(self, line: bytes) -> Message:
@@ -181,13 +180,14 @@ class Client:
             raise over.result()
         finally:
             task.cancel()
+            await asyncio.wait((task,))  # only one at a time may read
 
     async def _take(self, message: Message) -> None:
         match message.type:
             case "describe":
                 await self.pipe.send(str(Message("info", _info(self.sessions))))
             case "ping":
-                await self.pipe.send(str(Message("pong", {"text": value_of(message.data, "text", a_text, "")})))
+                await self.pipe.send(str(Message("pong", {"text": value_of(message.data, "text", a_text)})))
             case "transcribe":
                 self.options = _wanted(self.sessions.limits.options, message.data)
             case "audio-start":
@@ -257,8 +257,10 @@ async def _tell(pipe: Pipe, session: Session, hold: Hold) -> None:
         await tell(pipe, session, hold)
     except Farewell as end:
         hold.end(end)
-    except ConnectionError:
+    except OSError:
         hold.end(Farewell(Close.LOST, "connection lost"))
+    finally:
+        hold.end(Farewell(Close.INTERNAL, "internal error"))  # if nothing else was known: nobody may wait for more
 
 
 @asynccontextmanager
@@ -266,28 +268,39 @@ async def listening(
     host: str, port: int, sessions: Sessions, access: Access, health: Health
 ) -> AsyncIterator[asyncio.Server]:
     """Takes connections on a port of its own; at the end, those that are still there are closed."""
-    writers: set[asyncio.StreamWriter] = set()
-    handle = partial(_handle, sessions, access, health, writers)
-    server = await asyncio.start_server(handle, host, port, limit=LINE_BYTES)
+    conversing: set[asyncio.Task[None]] = set()
+    parting: set[asyncio.Task[None]] = set()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        conversing.add(task)
+        with suppress(asyncio.CancelledError):
+            await _handle(sessions, access, health, reader, writer)
+        conversing.discard(task)
+        parting.add(task)
+        await _part(reader, writer)
+        parting.discard(task)
+
+    server = await asyncio.start_server(connected, host, port, limit=LINE_BYTES)
     try:
         yield server
     finally:
         server.close()
-        for writer in writers:
-            writer.transport.abort()
+        for task in conversing:
+            task.cancel()
+        await asyncio.gather(*conversing, *parting)
 
 
 async def _handle(
     sessions: Sessions,
     access: Access,
     health: Health,
-    writers: set[asyncio.StreamWriter],
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
 ) -> None:
-    """One connection. Whatever goes wrong in it ends here."""
+    """What one connection wants and gets. Whatever goes wrong in it ends here."""
     address = str(writer.get_extra_info("peername", ("",))[0])
-    writers.add(writer)
     pipe = Pipe(reader, writer)
     try:
         crowd = access.crowd(address)
@@ -299,10 +312,13 @@ async def _handle(
         await Client(pipe, sessions, address, sessions.limits.options).converse()
     except (Farewell, WireError) as end:
         farewell = farewell_for(end)
-        sessions.metrics.count_error(farewell.error or farewell.code.name.lower())
+        if farewell.code is not Close.TRY_LATER:
+            sessions.metrics.count_error(farewell.error or farewell.code.name.lower())
+        elif farewell.error:  # the sessions have counted whom they refused
+            sessions.metrics.refuse(farewell.error)
         if farewell.code is not Close.INTERNAL:  # of that the stream has told
             pipe.leave(error(farewell.error or "ended", farewell.reason))
-    except ConnectionError:
+    except OSError:
         pass  # it has left
     except Exception as wrong:  # a mistake of ours: it must not reach the others, nor be lost
         log.error("connection failed", exc_info=wrong)
@@ -310,16 +326,18 @@ async def _handle(
         pipe.leave(error("internal", "internal error"))
     finally:
         access.leave(address)
-        writers.discard(writer)
-        await _close(writer)
 
 
-async def _close(writer: asyncio.StreamWriter) -> None:
-    writer.close()
+async def _part(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Closes once the client has, or not at all politely: what it has not read is lost if we close before."""
     try:
         async with asyncio.timeout(CLOSE_SECONDS):
+            writer.write_eof()
+            while await reader.read(LINE_BYTES):
+                pass
+            writer.close()
             await writer.wait_closed()
-    except (TimeoutError, ConnectionError):
+    except OSError:
         writer.transport.abort()
 
 
@@ -329,10 +347,10 @@ def error(code: str, message: str) -> str:
 
 
 def _wanted(plain: Options, data: dict[str, Any]) -> Options:
-    names, terms = (value_of(data, name, some_texts, []) for name in ("transcript_names", "transcript_terms"))
+    names, terms = (value_of(data, name, texts, []) for name in ("transcript_names", "transcript_terms"))
     language = value_of(data, "language", a_text, "").partition("-")[0]
     with refusing():
-        return replace(plain, wish=plain.wish.hinted([*names, *terms], language))
+        return plain.hinted([*names, *terms], language)
 
 
 def _info(sessions: Sessions) -> dict[str, Any]:

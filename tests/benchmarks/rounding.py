@@ -17,7 +17,7 @@ from torch import Tensor
 
 from model.guards import SPARE_TOKENS, TOKENS_PER_SECOND
 from model.linear import Bits
-from model.nano.evaluate import normalise
+from model.nano.peer import normalise
 from model.speech import GraniteSpeech, Span
 from tests.benchmarks.common import SAMPLE_RATE, Settings, recordings, texts
 from tests.benchmarks.report import save, table

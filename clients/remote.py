@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from clients.connection import Captions
 from clients.live import Captioning
-from streamer.events import Finalized
+from streamer.events import Done, Event, Finalized
 from streamer.incoming import SAMPLE_RATE, Samples
 
 ENCODING = "pcm_f32le"  # what a microphone gives: the daemon hears exactly what a local run would
@@ -70,8 +70,13 @@ class RemoteFeed:
 
     async def _read(self) -> None:
         try:
+            last: list[Event] = []
             async for event in self._captions:
-                if not isinstance(event, Finalized):
+                if isinstance(event, Done):
+                    last = [event]  # the server says it also when it cannot go on: how the connection closes tells
+                elif not isinstance(event, Finalized):
                     self._captioning.take([event])
+            if last:
+                self._captioning.take(last)
         except Exception as error:  # whatever it is: nobody else would end the run
             self._captioning.fail(error)

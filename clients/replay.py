@@ -45,7 +45,7 @@ class Replay:
         self._sent = 0  # pieces at the front of the line that went out on this connection
         self._end_bytes = 0  # of all audio put so far
         self._taken_bytes = 0  # by the server, for good
-        self._unanswered: deque[str] = deque()  # ids of finalize, in their order
+        self._unanswered: deque[Request] = deque()  # of finalize, in their order; an id may come again
 
     @property
     def waiting_seconds(self) -> float:
@@ -66,8 +66,9 @@ class Replay:
 
     def put_finalize(self, name: str) -> None:
         """A request to end the open segment here."""
-        self._line.append(Request(self._end_bytes, json.dumps({"type": "finalize", "id": name}), name))
-        self._unanswered.append(name)
+        request = Request(self._end_bytes, json.dumps({"type": "finalize", "id": name}), name)
+        self._line.append(request)
+        self._unanswered.append(request)
 
     def put_stop(self) -> None:
         """The end of the stream."""
@@ -104,11 +105,11 @@ class Replay:
 
     def answered(self, name: str) -> bool:
         """Whether this answer to a finalize is new: one that went out twice may be answered twice."""
-        if name not in self._unanswered:
+        request = next((each for each in self._unanswered if each.id == name), None)
+        if request is None:
             return False
-        self._unanswered.remove(name)
-        asked = (at for at, piece in enumerate(self._line) if isinstance(piece, Request) and piece.id == name)
-        if (at := next(asked, None)) is not None:
+        self._unanswered.remove(request)
+        if (at := next((at for at, piece in enumerate(self._line) if piece is request), None)) is not None:
             del self._line[at]
             self._sent -= at < self._sent
         return True

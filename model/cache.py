@@ -110,8 +110,9 @@ class KVCache:
         slots, written = len(self.lengths), max(self._written, default=0)
         for memory in (self._keys, self._values):
             for layer, old in enumerate(memory):
-                memory[layer] = _zeros((slots + more, *self._shape), old.dtype, old.device)
-                memory[layer][:slots, :, :written] = old[:, :, :written]
+                if len(old) == slots:  # else it grew when there was no memory for all layers
+                    memory[layer] = _zeros((slots + more, *self._shape), old.dtype, old.device)
+                    memory[layer][:slots, :, :written] = old[:, :, :written]
         self._free.extend(reversed(range(slots, slots + more)))
         self.lengths.extend([0] * more)
         self._written.extend([0] * more)

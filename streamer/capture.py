@@ -124,6 +124,7 @@ async def opened(thread: PortAudioThread, device: Device) -> Capture:
         except MicrophoneError as error:
             reason = reason or str(error)
         else:
+            capture.heard_at = time.monotonic()  # some take seconds to open, and are not silent for that
             return capture
     raise MicrophoneError(f"{device.name}: cannot be opened ({reason}); is another program using it?")
 

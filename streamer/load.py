@@ -46,8 +46,9 @@ class LoadMeter:
         passed = max(0.0, now - self._now)
         self._now, self._streams = now, streams
         fading = math.exp(-passed / MEMORY_SECONDS)
-        self._elapsed = self._elapsed * fading + passed
-        self._stream_seconds = self._stream_seconds * fading + passed * streams
+        kept = MEMORY_SECONDS * (1 - fading)  # of the time that passed, for it fades from its first moment on
+        self._elapsed = self._elapsed * fading + kept
+        self._stream_seconds = self._stream_seconds * fading + kept * streams
         self._busy_seconds *= fading
         self._final_frames *= fading
         self._partial_frames *= fading

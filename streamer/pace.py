@@ -7,19 +7,23 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from streamer.incoming import SAMPLE_RATE
 from streamer.recordings import Samples
+
+MOST_SAMPLES = 3 * SAMPLE_RATE  # are handed out together; who needs longer for them cannot keep up
 
 
 def at_the_speed_of_speech(
     chunks: Iterator[Samples],
     samples_per_second: float,
+    most_samples: int = MOST_SAMPLES,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Samples]:
-    """Hands out each chunk when its last sample has been spoken, and with it all whole chunks spoken meanwhile.
+    """Hands out each chunk when its last sample has been spoken, and with it whole chunks spoken meanwhile.
 
-    So a listener that is slow gets longer pieces, and lags by one piece instead of more and more. The clock starts at
-    the first request.
+    So a listener that is slow gets longer pieces, up to `most_samples`, and lags by one piece instead of more and more.
+    The clock starts at the first request.
     """
     start = clock()
     given_samples = 0
@@ -30,13 +34,16 @@ def at_the_speed_of_speech(
         spoken_samples = (clock() - start) * samples_per_second
         due = [chunk]
         given_samples += len(chunk)
-        while given_samples + len(chunk) <= spoken_samples and (more := next(chunks, None)) is not None:
+        most = min(spoken_samples, given_samples - len(chunk) + most_samples)
+        while given_samples + len(chunk) <= most and (more := next(chunks, None)) is not None:
             due.append(more)
             given_samples += len(more)
         yield np.concatenate(due)
 
 
-def as_it_comes(chunks: Iterator[Samples], more_has_come: Callable[[], bool], most_samples: int) -> Iterator[Samples]:
+def as_it_comes(
+    chunks: Iterator[Samples], more_has_come: Callable[[], bool], most_samples: int = MOST_SAMPLES
+) -> Iterator[Samples]:
     """Hands out each chunk with those that came while the listener was busy, up to `most_samples` together.
 
     So a listener that is slow gets longer pieces of what somebody is just speaking, and does not lag more and more.

@@ -47,6 +47,7 @@ class Segment:
         self._updates: list[int] = []  # in a row that wrote each token of the last hypothesis
         self._screen = Screen()
         self._encoding: Span | None = None
+        self._unread = 0  # the first embedding that the dictation does not have as it is now
         self._last = False  # the update under way is the last: it began when the segment had ended
         self._shown = ("", "")
 
@@ -95,12 +96,13 @@ class Segment:
     def hear(self, heard: Heard) -> None:
         """Takes what was encoded, and begins to write if there is anything to write down."""
         assert self._encoding is not None, "nothing was to be encoded"
-        changed = self.hearing.take(self._encoding, heard)
+        self._unread = min(self._unread, self.hearing.take(self._encoding, heard))
         self._encoding = None
         letters = self._model.alphabet.letters(self.hearing.log_probs)
         limit = token_limit(self.hearing.samples / SAMPLE_RATE, letters)
         if limit or self.dictation.tokens:
-            self.dictation.begin(self.hearing.embeddings, changed, limit, self._tail())
+            self.dictation.begin(self.hearing.embeddings, self._unread, limit, self._tail())
+            self._unread = len(self.hearing.embeddings)
         else:
             self._conclude([])
 

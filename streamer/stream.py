@@ -25,6 +25,7 @@ from streamer.segment import Segment
 from streamer.voice import CHUNK, ONSET_CHUNKS, Endpointer, VoiceState
 
 PRE_ROLL = SAMPLE_RATE * 2 // 5  # samples, 400 ms before the first chunk that sounds like speech
+LEAD_MS = 1000 * (PRE_ROLL + (ONSET_CHUNKS - 1) * CHUNK) / SAMPLE_RATE  # of a segment, before the chunk that opens it
 WINDOW_MS = 300
 
 
@@ -144,8 +145,8 @@ class Stream:
     def unheard(self) -> tuple[Tensor, VoiceState] | None:
         """Audio for the voice detector, in whole chunks, the last one filled up; None while there is none to hear."""
         self._end_at_marks()  # what lies behind one that is reached may be heard now
-        # Never more than the open segment has room for: so a full one is noticed before anything behind it is heard.
-        room = 0 if self._full else self._endpointer.room_chunks()
+        # Never more than a segment has room for, open or not: so one is noticed to be full before more is heard.
+        room = 0 if self._full else self._endpointer.room_chunks(LEAD_MS)
         stop = self._marks[0][0] if self._marks else self._audio.end
         end = min(stop, self._listened + room * CHUNK)
         if not (self._ended or self._marks):
@@ -172,7 +173,7 @@ class Stream:
                 self._open_segment(start)
             if self._endpointer.speaking and not self._endpointer.pause_ms:
                 self._segments[-1].voiced_samples = self._listened - self._segments[-1].start_samples
-        if self._endpointer.speaking and not self._endpointer.room_chunks():
+        if self._endpointer.speaking and not self._endpointer.room_chunks(LEAD_MS):
             self._full = True
         self._forget()
 

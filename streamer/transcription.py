@@ -24,7 +24,6 @@ from streamer.recordings import Recording, Samples, open_recording
 
 READ_SAMPLES = 4 * SAMPLE_RATE  # a block of the encoder: what a file is read by
 TURN_SAMPLES = SAMPLE_RATE // 10  # what live audio is read by: a final comes at most this late
-MOST_SAMPLES = 3 * SAMPLE_RATE  # that came meanwhile are taken together; who needs longer for them cannot keep up
 
 
 class Interruption:
@@ -114,7 +113,7 @@ class Transcription:
         chunks = recording.chunks(TURN_SAMPLES)
         speed = self._arguments.speed
         if speed is None and recording.is_pipe:  # it has its own clock: somebody may just be speaking into it
-            return as_it_comes(chunks, lambda: recording.more_has_come, MOST_SAMPLES)
+            return as_it_comes(chunks, lambda: recording.more_has_come)
         speed = 1 if speed is None else speed
         return at_the_speed_of_speech(chunks, speed * SAMPLE_RATE) if speed else chunks
 

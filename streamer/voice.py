@@ -142,9 +142,12 @@ class Endpointer:
         """Opens a segment of which so much was heard: an onset with its pre-roll, or what lies behind a cut."""
         self.speaking, self.pause_ms, self.length_ms = True, 0.0, 1000 * seconds
 
-    def room_chunks(self) -> int:
-        """Chunks until a segment that is open, or opens now, is as long as it may get."""
-        length_ms = self.length_ms if self.speaking else 0.0
+    def room_chunks(self, lead_ms: float) -> int:
+        """Chunks until the open segment, or one that opens with the next chunk, is as long as it may get.
+
+        `lead_ms` of the latter lie before that chunk, at most.
+        """
+        length_ms = self.length_ms if self.speaking else lead_ms
         return int((1000 * self.longest_seconds - length_ms) // CHUNK_MS)
 
     def pause_needed_ms(self) -> float:

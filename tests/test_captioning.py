@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from clients.errors import CaptionsError
+from clients.errors import CaptionsError, of_close
 from clients.live import Captioning, level_db
 from clients.remote import RemoteFeed
 from clients.status import Status
@@ -208,9 +208,12 @@ def test_loudness_is_told_below_full_scale() -> None:
 
 
 class BrokenCaptions:
-    """A stream in which something went wrong that nobody has thought of."""
+    """A stream that ends as nobody wished, perhaps behind its last words."""
 
     online, waiting_seconds = True, 0.0
+
+    def __init__(self, error: Exception, *events: Event) -> None:
+        self.error, self.events = error, list(events)
 
     async def send(self, _: np.ndarray) -> None:
         """Takes it."""
@@ -219,11 +222,16 @@ class BrokenCaptions:
         return self
 
     async def __anext__(self) -> Event:
-        raise ZeroDivisionError
+        if self.events:
+            return self.events.pop(0)
+        raise self.error
 
 
-async def test_whatever_breaks_a_far_stream_ends_the_run() -> None:
+@pytest.mark.parametrize(
+    "captions", [BrokenCaptions(ZeroDivisionError()), BrokenCaptions(of_close(1012, "a restart"), Done(1.0))]
+)
+async def test_whatever_breaks_a_far_stream_ends_the_run(captions: BrokenCaptions) -> None:
     captioning = Captioning(Microphone(), Display(), Status("Desk"))
     async with asyncio.timeout(10):
-        with pytest.raises(ZeroDivisionError):
-            await captioning.run(RemoteFeed(BrokenCaptions(), captioning, pytest.fail))
+        with pytest.raises(type(captions.error)):
+            await captioning.run(RemoteFeed(captions, captioning, pytest.fail))

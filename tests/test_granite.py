@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from transformers import GraniteConfig, GraniteForCausalLM
 
+import model.cache
 from model.cache import KVCache
 from model.config import TextConfig
 from model.granite import Extension, Granite, Prediction
@@ -251,3 +252,16 @@ def test_what_went_wrong_in_a_slot_does_not_reach_its_next_user() -> None:
     cache.rewind(slot, 2)
     cache.release(slot)
     assert all(memory.isfinite().all() for memory in (*cache._keys, *cache._values))
+
+
+def test_a_cache_that_found_no_memory_for_all_layers_grows_when_there_is_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache, zeros = KVCache(CONFIG, CAPACITY, torch.float32, torch.device("cpu")), model.cache._zeros
+    slots = [cache.acquire()]
+    while cache._free:
+        slots.append(cache.acquire())
+    calls = iter([zeros, zeros, zeros, lambda *_: (_ for _ in ()).throw(MemoryError)])
+    monkeypatch.setattr("model.cache._zeros", lambda *given: next(calls, zeros)(*given))
+    with pytest.raises(MemoryError):
+        cache.acquire()
+    assert cache.acquire() not in slots
+    assert {len(memory) for memory in (*cache._keys, *cache._values)} == {len(cache.lengths)}

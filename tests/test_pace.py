@@ -26,7 +26,7 @@ def play(samples: int, work_seconds: float, speed: float = 1.0) -> tuple[list[in
     chunks = np.split(np.arange(samples, dtype=np.float32), range(1600, samples, 1600))
     lengths, times = [], []
     heard = []
-    for piece in at_the_speed_of_speech(iter(chunks), speed * 16_000, clock, clock.sleep):
+    for piece in at_the_speed_of_speech(iter(chunks), speed * 16_000, clock=clock, sleep=clock.sleep):
         lengths.append(len(piece))
         times.append(round(clock.now - 100.0, 6))
         heard.append(piece)
@@ -43,6 +43,12 @@ def test_a_slow_listener_gets_longer_pieces_and_does_not_fall_behind() -> None:
     lengths, times = play(160_000, work_seconds=0.35)
     assert set(lengths[1:-1]) <= {4800, 6400}
     assert times[-1] < 10.0 + 0.45
+
+
+def test_who_cannot_keep_up_gets_no_longer_pieces_than_this() -> None:
+    lengths, times = play(20 * 16_000, work_seconds=6.0)
+    assert max(lengths) == 3 * 16_000
+    assert times[-1] > 30.0
 
 
 def test_speed_divides_the_time() -> None:

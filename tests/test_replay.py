@@ -97,6 +97,19 @@ def test_an_answer_that_comes_twice_counts_once() -> None:
     assert not replay.answered("never asked")
 
 
+def test_an_id_may_be_used_again_before_it_is_answered() -> None:
+    replay = Replay(FRAME_BYTES, RATE)
+    replay.put_finalize("a")
+    replay.put_audio(bytes(4 * FRAME_BYTES))
+    assert len(drain(replay)) == 2
+    replay.taken(3 / RATE)  # and so the request before it
+    replay.put_finalize("a")
+    assert replay.answered("a")
+    assert drain(replay) == ['{"type": "finalize", "id": "a"}']
+    assert replay.answered("a")
+    assert not replay.answered("a")
+
+
 @pytest.mark.parametrize("audio_seconds", [-1.0, 0.5, 1e9])
 def test_a_server_that_has_what_was_never_sent_is_not_believed(audio_seconds: float) -> None:
     replay = Replay(FRAME_BYTES, RATE)

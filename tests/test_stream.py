@@ -121,6 +121,16 @@ def test_segments_do_not_depend_on_how_the_audio_is_cut(engine, talk):
     assert first == second
 
 
+@pytest.mark.parametrize(("silence", "cuts"), [(14_400, (14_400, 192_000)), (79_200, (300_000,))])
+def test_a_segment_that_fills_in_the_piece_in_which_it_began_is_cut_too(engine, talk, silence, cuts):
+    samples = torch.cat([torch.zeros(silence), talk.samples[: 12 * 16_000]])
+    events = play(engine, samples, cuts, Options(max_segment_seconds=5.0))
+    assert_contract(events)
+    finals = of(Final, events)
+    assert all(final.end - final.start <= 5.1 for final in finals)
+    assert finals[-1].end > len(samples) / 16_000 - 0.5
+
+
 def test_words_lie_in_order_within_their_segment(engine, spoken):
     for each in spoken[:4]:
         for final in of(Final, play(engine, each.samples)):
@@ -159,6 +169,27 @@ def segment(nano):
     segment = Segment(nano, lambda: nano.dictation(cache, nano.processor.prompt()), Policy(), 0, 0)
     segment.hearing.heard, segment.voiced_samples = 500, 500 * 320
     return segment
+
+
+def test_what_an_update_did_not_read_is_read_later(nano, spoken, monkeypatch):
+    """An update may have nothing to write down; what it has encoded anew is then read by the next one."""
+    cache = nano.cache(1000)
+    segment, other = (
+        Segment(nano, lambda: nano.dictation(cache, nano.processor.prompt()), NEVER, 0, 0) for _ in range(2)
+    )
+    limits = iter([1, 0, 50])
+    monkeypatch.setattr("streamer.segment.token_limit", lambda *_: next(limits))
+    for start, end in pairwise((0, 20_000, 26_000, 34_000)):
+        segment.dictation.tokens, segment.dictation.log_probs = [], []  # as if nothing had been said so far
+        segment.hearing.feed(spoken[0].samples[start:end])
+        segment.hear(nano.encode([segment.span()])[0])
+        while (extension := segment.extension()) is not None:
+            segment.read(nano.extend([extension], cache)[0])
+    other.dictation.begin(segment.hearing.embeddings, 0, 50)
+    while other.dictation.writing:
+        other.dictation.read(nano.extend([other.dictation.extension()], cache)[0])
+    assert segment.dictation.tokens == other.dictation.tokens
+    assert segment.dictation.log_probs == pytest.approx(other.dictation.log_probs, abs=1e-4)
 
 
 def words_at(*places):

@@ -63,7 +63,7 @@ def letters_loss(encoding: Encoding, items: list[Item]) -> Tensor:
     lengths = [len(item.features) for item in items]
     targets = [labels_of(item.text) for item in items]
     middle, last = (
-        ctc([each[: item.told] for each, item in zip(logits.split(lengths), items, strict=True)], targets)
+        ctc([each[: item.told] for each, item in zip(torch.split(logits, lengths), items, strict=True)], targets)
         for logits in (encoding.middle_logits, encoding.logits)
     )
     return MIDDLE * middle + (1 - MIDDLE) * last

@@ -31,6 +31,7 @@ GAP_SECONDS = 0.2  # a hole in the timestamps longer than this becomes silence, 
 BROKEN_CLOCK_SECONDS = 3600.0  # a longer hole is a broken clock and is passed over
 CUT_SHORT_SECONDS = 0.5  # less than the header promised by more than this: the file is cut short
 UNINDEXED = {"aac", "ac3", "eac3", "dts"}  # bare streams without a header: FFmpeg only guesses their duration
+MP3_INDEXES = (b"Xing", b"Info", b"VBRI")  # what the first frame of an MP3 holds that has such a header
 
 
 class Recording:
@@ -42,7 +43,9 @@ class Recording:
         self.warning: str | None = None  # known once all chunks are read: what of the recording could not be
         self._container, self._stream, self._file = container, stream, file
         self._promised_seconds = None
-        if stream.duration and container.format.name not in UNINDEXED:
+        kind = container.format.name
+        guessed = kind in UNINDEXED or (kind == "mp3" and not file.has_mp3_index())
+        if stream.duration and not guessed:
             self._promised_seconds = float(stream.duration * stream.time_base)
         self.duration_seconds = self._promised_seconds
         if self.duration_seconds is None and container.duration:
@@ -192,6 +195,21 @@ class _File(io.FileIO):
     def raise_interrupt(self) -> None:
         if self._interrupted:
             raise KeyboardInterrupt
+
+    def has_mp3_index(self) -> bool:
+        """Whether an MP3 says how long it is; of a pipe, FFmpeg guesses nothing. What is read next stays the same."""
+        if not self.seekable():
+            return True
+        place = self.tell()
+        self.seek(0)
+        head = self.read(10) or b""
+        tag_bytes = 0  # ID3v2, https://id3.org/id3v2.4.0-structure: its size in four times seven bits
+        if head.startswith(b"ID3"):
+            tag_bytes = 10 + sum(byte << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=False))
+        self.seek(tag_bytes)
+        frame = self.read(2048) or b""  # the longest one has 1441 bytes
+        self.seek(place)
+        return any(index in frame for index in MP3_INDEXES)
 
 
 def _open_file(path: str, name: str) -> _File:

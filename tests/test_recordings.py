@@ -5,6 +5,7 @@ import threading
 import wave
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -170,6 +171,25 @@ def test_a_whole_recording_brings_no_warning(tmp_path: Path, name: str) -> None:
     with open_recording(str(write(tmp_path / name, tone(3.0, rate), rate=rate, codec=codec))) as recording:
         list(recording.chunks(16_000))
     assert recording.warning is None
+
+
+@pytest.mark.parametrize(("index", "seconds"), [("1", 40), ("0", 61)])
+def test_an_mp3_that_does_not_say_how_long_it_is_is_not_cut_short(tmp_path: Path, index: str, seconds: int) -> None:
+    path = tmp_path / "quiet at first.mp3"
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 20 * SAMPLE_RATE).astype(np.float32)
+    with av.open(str(path), "w", options={"write_xing": index}) as container:
+        stream = container.add_stream("libmp3lame", rate=SAMPLE_RATE, layout="mono")
+        stream.codec_context.qscale, stream.codec_context.global_quality = True, 4 * 118  # a bitrate that changes
+        samples = np.concatenate([np.zeros_like(noise), noise])[None]
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+        frame.rate = SAMPLE_RATE
+        for piece in av.AudioResampler("fltp", "mono", SAMPLE_RATE, 576).resample(frame):
+            container.mux(stream.encode(piece))
+        container.mux(stream.encode(None))
+    with open_recording(str(path)) as recording:
+        list(recording.chunks(16_000))
+    assert recording.warning is None
+    assert recording.duration_seconds == pytest.approx(seconds, abs=1), "FFmpeg's guess"
 
 
 def test_damage_in_the_middle_costs_only_what_is_damaged(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ TOKEN_CTC = 0.6
 COPY = 1.0
 COPIES = 6  # examples of pseudo-audio beside each worker's batch
 READINGS = 24  # texts without audio beside that
-READINGS_JOINT = 8
+READINGS_JOINT = 16
 SMOOTHING = 0.05
 CUT = 0.3  # share of items that are cut off while somebody speaks, as a stream meets them
 

@@ -6,8 +6,8 @@ import asyncio
 import signal
 import sys
 from argparse import Namespace
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from clients.display import Display
@@ -42,8 +42,9 @@ def make_room(path: Path | None) -> None:
         raise CaptionsError(f"{path.parent}: cannot be written ({error.strerror}); choose another") from None
 
 
-def prepare(given: Namespace, device: Device, notice: str, complain: Complain) -> Status:
-    """Looks whether files can be written, and shows that something is being waited for; gives the status to go on with.
+@contextmanager
+def prepared(given: Namespace, device: Device, notice: str, complain: Complain) -> Iterator[Status]:
+    """Looks whether files can be written, and shows what is being waited for meanwhile; gives the status to go on with.
 
     Raises:
         CaptionsError: a file cannot be written.
@@ -53,7 +54,7 @@ def prepare(given: Namespace, device: Device, notice: str, complain: Complain) -
     status = Status(device.name, notice=notice)
     with Display(sys.stdout, sys.stderr, complain, status, _shown(given), events=given.events) as display:
         display.refresh()
-    return status
+        yield status
 
 
 async def caption(
@@ -70,7 +71,7 @@ async def caption(
     Args:
         given: what the user typed: `microphone`, `save`, `transcript`, `format`, `events`.
         device: what `chosen` made of `microphone`.
-        status: what `prepare` gave.
+        status: what `prepared` gave.
         model: what transcripts say they were made with.
         complain: tells the user one line, where no terminal shows notices.
         open_feed: makes who writes it down; called once.
@@ -81,13 +82,14 @@ async def caption(
         MicrophoneError: the microphone cannot be opened.
         OSError: captions or sound cannot be written any more.
     """
-    with ExitStack() as stack:
-        transcript = LiveFile(given.transcript, writer(given.format, model)) if given.transcript else None
-        sound = stack.enter_context(SavedSound(given.save)) if given.save else None
-        display = Display(sys.stdout, sys.stderr, complain, status, _shown(given), model, given.events, transcript)
-        stack.enter_context(display)
-        display.refresh()
-        async with Microphone(given.microphone, device, display.say) as microphone:
+    async with Microphone(given.microphone, device, lambda notice: display.say(notice)) as microphone:
+        # only now: one that cannot be opened leaves no files behind
+        with ExitStack() as stack:
+            transcript = LiveFile(given.transcript, writer(given.format, model)) if given.transcript else None
+            sound = stack.enter_context(SavedSound(given.save)) if given.save else None
+            display = Display(sys.stdout, sys.stderr, complain, status, _shown(given), model, given.events, transcript)
+            stack.enter_context(display)
+            display.refresh()
             captioning = Captioning(microphone, display, status, sound)
             with Keys(sys.stdin, captioning.press) as captioning.keys:
                 _obey_signals(captioning)
@@ -106,5 +108,6 @@ def _obey_signals(captioning: Captioning) -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):  # the last words are worth waiting for
         loop.add_signal_handler(name, captioning.stop)
-    loop.add_signal_handler(signal.SIGHUP, captioning.hang_up)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+        loop.add_signal_handler(signal.SIGHUP, captioning.hang_up)
     loop.add_signal_handler(signal.SIGTSTP, captioning.suspend)

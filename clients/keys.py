@@ -44,6 +44,9 @@ class Keys:
             return
         self._before = termios.tcgetattr(descriptor)
         tty.setcbreak(descriptor, termios.TCSANOW)
+        changed = termios.tcgetattr(descriptor)
+        changed[0] &= ~termios.IXON  # else Ctrl-S stops the terminal, and whoever writes to it: nothing would be heard
+        termios.tcsetattr(descriptor, termios.TCSANOW, changed)
         asyncio.get_running_loop().add_reader(descriptor, self._read)
 
     def give_back(self) -> None:

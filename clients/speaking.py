@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from argparse import Namespace
+from contextlib import ExitStack
 
 from clients.connection import connect
-from clients.console import Complain, caption, prepare
+from clients.console import Complain, caption, prepared
 from clients.remote import ENCODING, EXCUSE, RemoteFeed
 from clients.status import Status
 from streamer.devices import Device
@@ -26,15 +27,19 @@ def speak(given: Namespace, token: str | None, complain: Complain) -> int:
     with quiet_libraries():
         try:
             device = chosen(given.microphone)
-            status = prepare(given, device, f"connecting to {given.url}", complain)
-            return asyncio.run(_speak(given, token, device, status, complain))
+            with ExitStack() as waiting:
+                status = waiting.enter_context(prepared(given, device, f"connecting to {given.url}", complain))
+                return asyncio.run(_speak(given, token, device, status, waiting, complain))
         except MicrophoneError as error:
             complain(str(error))
             return FAILED
 
 
-async def _speak(given: Namespace, token: str | None, device: Device, status: Status, complain: Complain) -> int:
+async def _speak(
+    given: Namespace, token: str | None, device: Device, status: Status, waiting: ExitStack, complain: Complain
+) -> int:
     async with connect(given.url, token=token, encoding=ENCODING, **given.choices) as captions:
+        waiting.close()
         return await caption(
             given,
             device,

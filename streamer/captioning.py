@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from clients.console import caption, prepare
+from clients.console import caption, prepared
 from clients.errors import CaptionsError
 from clients.status import Status
 from streamer.devices import Device
@@ -28,10 +28,11 @@ def main(arguments: Sequence[str], complain: Complain) -> int:
     with quiet_libraries():
         try:
             device = chosen(given.microphone)  # before anything is loaded: it may not be there
-            status = prepare(given, device, f"loading {given.model}", complain)
-            from streamer.loading import load_engine  # loads torch
+            with prepared(given, device, f"loading {given.model}", complain) as status:
+                from streamer.loading import load_engine  # loads torch
 
-            return asyncio.run(_caption(given, device, status, load_engine(given, given.options), complain))
+                engine = load_engine(given, given.options)
+            return asyncio.run(_caption(given, device, status, engine, complain))
         except (MicrophoneError, CaptionsError) as error:
             complain(str(error))
             return FAILED

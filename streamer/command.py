@@ -52,7 +52,9 @@ exit codes: 0 done, 1 failed at run time, 2 wrong usage, 130 interrupted"""
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and gives its exit code. Every error is one line that says what to do."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that views are closed
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(ending) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(ending, lambda number, _: sys.exit(128 + number))  # so that views are closed
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a letter the terminal lacks is no error
     try:

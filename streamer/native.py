@@ -15,7 +15,7 @@ from streamer.options import Options
 from streamer.session import Farewell, Hold, Session
 from streamer.sessions import Sessions
 from streamer.watching import follow
-from streamer.wire import Close, Finalize, Start, Stop, Watch
+from streamer.wire import BEAT_SECONDS, Close, Finalize, Start, Stop, Watch
 
 START_SECONDS = 10.0  # a connection may take to say what it wants
 ACK_SECONDS = 0.5  # of audio between two acks: so at least one a second, however the audio is cut
@@ -90,7 +90,12 @@ async def _tell(socket: Line, model: str, session: Session, hold: Hold) -> None:
     incoming = session.incoming
     await socket.send(wire.ready(session.id, model, incoming.sample_rate, hold.acknowledged))
     while True:
-        await hold.news.wait()
+        try:
+            async with asyncio.timeout(BEAT_SECONDS):
+                await hold.news.wait()
+        except TimeoutError:
+            await socket.send(wire.ack(hold.acknowledged))
+            continue
         hold.news.clear()
         while said := session.backlog.next():
             if said.last:

@@ -10,9 +10,7 @@ from streamer.fields import WireError
 from streamer.line import Line
 from streamer.session import Farewell
 from streamer.sessions import Sessions
-from streamer.wire import Close, Stop
-
-BEAT_SECONDS = 5.0  # of silence, then a sign of life: a page in a browser sees no pings, only messages
+from streamer.wire import BEAT_SECONDS, Close, Stop
 
 
 async def follow(socket: Line, sessions: Sessions, name: str) -> Farewell:

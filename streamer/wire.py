@@ -33,6 +33,7 @@ from streamer.fields import (
 from streamer.options import Options
 
 REASON_BYTES = 123  # what a close frame has room for
+BEAT_SECONDS = 5.0  # of silence, then a sign of life: a page in a browser sees no pings, only messages
 PLAIN = Options()
 
 
@@ -106,7 +107,7 @@ def parse(text: str, plain: Options = PLAIN) -> Message:
         case "start":
             return _start(values, plain)
         case "watch":
-            return Watch(field({"channel": None, **values}, "channel", a_channel, ""))
+            return Watch(field({"channel": values.get("channel") or ""}, "channel", a_channel))
         case "finalize":
             return Finalize(field(values, "id", a_text, ""))
         case "stop":

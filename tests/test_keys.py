@@ -75,6 +75,11 @@ def test_keys_come_without_return_and_are_not_shown(terminal: Terminal) -> None:
     assert "mk" not in terminal.shown
 
 
+def test_ctrl_s_is_a_key_like_others(terminal: Terminal) -> None:
+    os.write(terminal.user, b"\x13m")
+    terminal.wait_for("<\x13>\r\n<m>")
+
+
 def test_arrows_are_no_letters(terminal: Terminal) -> None:
     os.write(terminal.user, b"\x1b[A\x1b[1;5Dm")
     terminal.wait_for("<m>")

@@ -6,7 +6,8 @@ from streamer import native
 from streamer.dialogue import hear
 from streamer.session import Session
 from streamer.wire import Start
-from tests.servers import FakeWorker, speech
+from tests.servers import FakeWorker, dialing, running, say, speech
+from tests.servers import hear as hear_message
 
 
 class TakenOver:
@@ -37,3 +38,10 @@ async def test_what_was_sent_as_the_session_was_taken_over_is_told_to_the_other_
     await asyncio.sleep(0)
     await native._tell(TakenOver(session), "fake", session, hold)
     assert session.backlog.next().seq == 1
+
+
+async def test_who_waits_for_the_last_words_sees_that_the_service_is_there(monkeypatch):
+    monkeypatch.setattr("streamer.native.BEAT_SECONDS", 0.01)
+    async with running() as here, dialing(here.url) as socket:
+        await say(socket, "start")
+        assert [(await hear_message(socket))["type"] for _ in range(3)] == ["ready", "ack", "ack"]

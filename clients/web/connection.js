@@ -28,6 +28,7 @@ export class Connection extends EventTarget {
     this.settled = 0; // place up to which all words are final
     this.segment = null; // place where the open segment begins
     this.stopping = null; // when, in ms
+    this.away = null; // since when there is no connection
     this.ended = false;
     this.failures = 0; // handshakes refused in a row
     this.wait = FIRST_WAIT_MS;
@@ -81,6 +82,7 @@ export class Connection extends EventTarget {
     this.acknowledged(audio_seconds);
     for (const piece of this.kept.since(this.taken)) this.write(piece);
     this.ready = true;
+    this.away = null;
     if (this.stopping) this.sendStop();
     this.tell("open");
   }
@@ -130,6 +132,7 @@ export class Connection extends EventTarget {
 
   reconnect(why) {
     this.ready = false;
+    this.away ??= performance.now();
     if (performance.now() - this.opened > STEADY_MS) this.wait = FIRST_WAIT_MS;
     this.retry = setTimeout(() => this.open(), this.wait * (0.75 + Math.random() / 2)); // not all clients at once
     this.wait = Math.min(2 * this.wait, LONGEST_WAIT_MS);
@@ -142,8 +145,7 @@ export class Connection extends EventTarget {
     if (waiting && now - this.heard > SILENT_MS) {
       this.leave();
       this.reconnect("");
-    }
-    if (!this.ready && this.stopping && now - this.stopping > LAST_WORDS_MS) {
+    } else if (!this.ready && this.stopping && now - Math.max(this.stopping, this.away ?? 0) > LAST_WORDS_MS) {
       this.end("The server is away: the last words are missing.");
     }
   }

@@ -8,6 +8,7 @@ from typing import TextIO
 
 from clients.formats import clock, mark_text, writer
 from clients.livefile import LiveFile
+from clients.promised import Promised
 from clients.status import Status, line
 from clients.terminal import EventView, PipeView, TerminalView, View, can_draw
 from streamer.events import Event, Final
@@ -40,6 +41,7 @@ class Display:
             file: gets the finals too.
         """
         self._complain, self._status, self._file = complain, status, file
+        self._promised = Promised()
         self._screen: TerminalView | None = None  # shows the status line
         self._captions: View
         self._in_window, self._closed = out.isatty(), False  # captions are on a terminal; it is gone
@@ -58,11 +60,14 @@ class Display:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if not isinstance(self._captions, EventView) and (final := self._promised.final()):
+            self.show(final)
         self._tell(self._captions.close)
         self.hide()
 
     def show(self, event: Event) -> None:
         """Shows it everywhere; the file first, as a terminal may have been closed."""
+        self._promised.take(event)
         if self._file:
             self._file.show(event)
         if self._screen and self._screen is not self._captions and isinstance(event, Final):

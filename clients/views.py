@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from clients.formats import writer
+from clients.promised import Promised
 from clients.terminal import EventView, PipeView, TerminalView, View, can_draw
 from streamer.events import Event
 
@@ -30,6 +31,7 @@ class Audience:
         """
         self._complain, self._output, self._file = complain, output, io.StringIO()
         self._whole = False  # the transcript is, and on disk
+        self._promised = Promised()
         self._views: list[View] = []
         if output:
             self._views.append(PipeView(self._file, writer(given.format, model)))
@@ -45,8 +47,11 @@ class Audience:
         return self
 
     def __exit__(self, *_: object) -> None:
+        final = self._promised.final()
         try:
             for view in self._views:  # the file first
+                if final and not isinstance(view, EventView):
+                    view.show(final)
                 view.close()
         finally:
             if not self._whole:
@@ -54,6 +59,7 @@ class Audience:
 
     def show(self, event: Event) -> None:
         """Shows it to all."""
+        self._promised.take(event)
         for view in self._views:
             view.show(event)
 

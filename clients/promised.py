@@ -1,0 +1,26 @@
+"""What was committed of a segment that never became final: a promise holds also when a run breaks off."""
+
+from __future__ import annotations
+
+from streamer.events import Event, Final, Partial
+
+
+class Promised:
+    """The committed words of the open segment."""
+
+    def __init__(self) -> None:
+        self._partial: Partial | None = None
+
+    def take(self, event: Event) -> None:
+        """Follows the events of a stream; a final has all that was committed."""
+        if isinstance(event, Partial):
+            self._partial = event
+        elif isinstance(event, Final):
+            self._partial = None
+
+    def final(self) -> Final | None:
+        """What would have to be final if no more comes; None if nothing was committed."""
+        partial, self._partial = self._partial, None
+        if partial is None or not partial.committed:
+            return None
+        return Final(partial.segment, partial.start, partial.end, partial.committed)

@@ -1,0 +1,66 @@
+"""A run that breaks off keeps what was committed, wherever captions go."""
+
+from __future__ import annotations
+
+import io
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+
+from clients.display import Display
+from clients.formats import writer
+from clients.livefile import LiveFile
+from clients.promised import Promised
+from clients.status import Status
+from clients.views import Audience
+from streamer.events import Event, Final, Partial, SpeechStarted
+
+SAID: list[Event] = [
+    SpeechStarted(0, 0.0),
+    Final(0, 0.0, 1.0, "so"),
+    SpeechStarted(1, 2.0),
+    Partial(1, 2.0, 3.5, "the quick", " brow"),
+]
+FORMS = ("text", "srt", "vtt", "json")
+
+
+def test_a_final_has_all_that_was_promised() -> None:
+    promised = Promised()
+    for event in SAID:
+        promised.take(event)
+    assert promised.final() == Final(1, 2.0, 3.5, "the quick")
+    assert promised.final() is None
+    for event in (*SAID, Final(1, 2.0, 4.0, "the quick brown fox"), Partial(2, 5.0, 6.0, "", "well")):
+        promised.take(event)
+    assert promised.final() is None
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_of_a_recording(tmp_path: Path, form: str) -> None:
+    given = Namespace(format=form, events=False, live=True)
+    out, path = io.StringIO(), tmp_path / f"talk.{form}"
+    with Audience(out, lambda _: None, given, "nano", path) as audience:
+        for event in SAID:
+            audience.show(event)
+    assert "the quick" in (tmp_path / f"talk.part.{form}").read_text()
+    assert out.getvalue() == "so\nthe quick\n"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_of_a_microphone(tmp_path: Path, form: str) -> None:
+    out, path = io.StringIO(), tmp_path / "talk"
+    file = LiveFile(path, writer(form, "nano"))
+    with Display(out, io.StringIO(), print, Status("Desk"), file=file) as display:
+        for event in SAID:
+            display.show(event)
+    assert "the quick" in path.read_text()
+    assert out.getvalue() == "so\nthe quick\n"
+
+
+def test_events_are_only_those_of_the_stream() -> None:
+    out = io.StringIO()
+    with Display(out, io.StringIO(), print, Status("Desk"), events=True) as display:
+        for event in SAID:
+            display.show(event)
+    assert out.getvalue().count('"final"') == 1

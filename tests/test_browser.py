@@ -588,12 +588,15 @@ async def test_subtitles_of_the_page_are_those_of_the_command(browser):
 
 
 def spoken(chance: random.Random, start: float) -> Final:
-    """A final with pauses, sentence ends, long words and odd characters."""
+    """A final with pauses, sentence ends, long words, odd characters, turns of speakers, or without spaces."""
     words, at = [], start
+    letters_of, speakers = chance.choice(
+        [("abcdef<&>ü🎈", [None]), ("今日はとても、天気ー", [None]), ("abc", [None, 1, 1, 2])]
+    )
     for _ in range(chance.randint(0, 24)):
-        letters = "".join(chance.choices("abcdef<&>ü🎈", k=chance.choice([1, 3, 5, 8, 50])))
+        letters = "".join(chance.choices(letters_of, k=chance.choice([1, 3, 5, 8, 50])))
         end = round(at + 0.002 * chance.randint(25, 150), 3)
-        words.append(Word(letters + chance.choice(["", "", "", ".", ","]), at, end, 1.0))
+        words.append(Word(letters + chance.choice(["", "", "", ".", ","]), at, end, 1.0, chance.choice(speakers)))
         at = round(end + chance.choice([0.0, 0.05, 0.25, 0.6, 1.2]), 3)
     kept = tuple(words) if chance.random() < 0.8 else ()
     # so that no half of a millisecond is rounded: Python and JavaScript do not agree on that

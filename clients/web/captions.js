@@ -7,7 +7,7 @@ export class Transcript {
 
   // Takes a final of a stream that began `offset` seconds after the first one; gives what is kept of it.
   take(final, offset) {
-    const words = (final.words ?? []).map(({ word, start, end }) => ({ word, start: start + offset, end: end + offset }));
+    const words = (final.words ?? []).map((word) => ({ ...word, start: word.start + offset, end: word.end + offset }));
     const kept = { start: final.start + offset, end: final.end + offset, text: final.text, words };
     this.finals.push(kept);
     return kept;

@@ -6,6 +6,7 @@ const SHORTEST_CUE_SECONDS = 1; // if the next one leaves the time
 const PAUSE_SECONDS = 0.5; // as good a place to break as a full stop
 const SILENCE_SECONDS = 1; // no cue spans a longer one: nobody wants to read what is said only later
 const BREATH_SECONDS = 0.2; // as good as a comma
+const SPACELESS = /[\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]/; // beside these no space is written
 
 export function text(finals) {
   return finals.map((final) => `${final.text}\n`).join("");
@@ -65,10 +66,11 @@ function cuesOf(final) {
 // The words on one line or two, the second if possible beginning after a pause; null if they do not fit.
 function layout(words) {
   const texts = words.map(({ word }) => word);
-  if (length(texts.join(" ")) <= LINE_CHARACTERS) return [texts.join(" ")];
+  const whole = joined(texts);
+  if (length(whole) <= LINE_CHARACTERS) return [whole];
   let best = null;
   for (let middle = 1; middle < words.length; middle++) {
-    const lines = [texts.slice(0, middle).join(" "), texts.slice(middle).join(" ")];
+    const lines = [joined(texts.slice(0, middle)), joined(texts.slice(middle))];
     const [first, second] = lines.map(length);
     if (Math.max(first, second) > LINE_CHARACTERS) continue;
     const cost = breakCost(words, middle) + Math.abs(first - second) / LINE_CHARACTERS;
@@ -83,9 +85,9 @@ function tooLong(words, start, end) {
   return silence > SILENCE_SECONDS || words[end - 1].end - words[start].start > CUE_SECONDS;
 }
 
-// How bad it is to break before words[at]: 0 where the sentence or the final ends, 1 within a phrase.
+// How bad it is to break before words[at]: 0 where a sentence, a speaker or the final ends, 1 within a phrase.
 function breakCost(words, at) {
-  if (at === words.length) return 0;
+  if (at === words.length || words[at].speaker !== words[at - 1].speaker) return 0;
   const before = words[at - 1];
   const pause = words[at].start - before.end;
   if (/[.?!…。？！]$/.test(before.word) || pause >= PAUSE_SECONDS) return 0;
@@ -98,16 +100,26 @@ function shortWords(final) {
   const step = (final.end - final.start) / Math.max(texts.length, 1);
   const spread = (word, index) => ({ word, start: final.start + index * step, end: final.start + (index + 1) * step });
   const words = final.words.length ? final.words : texts.map(spread);
-  return words.flatMap(({ word, start, end }) => {
-    const letters = [...word.split(/\s+/).filter(Boolean).join(" ")];
+  let before = null;
+  return words.flatMap(({ word, start, end, speaker = null }) => {
+    const turn = speaker !== null && speaker !== before ? `[Speaker ${speaker}]: ` : "";
+    before = speaker;
+    const letters = [...turn, ...word.split(/\s+/).filter(Boolean).join(" ")];
     const count = Math.ceil(letters.length / LINE_CHARACTERS);
     const each = (end - start) / Math.max(count, 1);
     return Array.from({ length: count }, (_, index) => ({
       word: letters.slice(index * LINE_CHARACTERS, (index + 1) * LINE_CHARACTERS).join(""),
       start: start + index * each,
       end: start + (index + 1) * each,
+      speaker,
     }));
   });
+}
+
+// Words as a line of text, with spaces where their scripts have them.
+function joined(words) {
+  const apart = (text, word) => text && word && !SPACELESS.test(text.at(-1)) && !SPACELESS.test(word[0]);
+  return words.reduce((text, word) => text + (apart(text, word) ? " " : "") + word, "");
 }
 
 function length(text) {

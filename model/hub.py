@@ -103,7 +103,8 @@ class Repository:
         from huggingface_hub import constants, errors, get_token
 
         cache, hub = constants.HF_HUB_CACHE, constants.ENDPOINT
-        status = error.response.status_code if isinstance(error, errors.HfHubHTTPError) else None
+        # some versions of the library make errors of this kind where there was no answer at all
+        status = getattr(getattr(error, "response", None), "status_code", None)
         match error:
             case errors.LocalEntryNotFoundError() if constants.HF_HUB_OFFLINE:
                 reason = f"it is not complete in {cache} and HF_HUB_OFFLINE is set; unset it once to fetch the model"

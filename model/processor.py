@@ -74,6 +74,8 @@ class Processor:
             tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the tokenizers library raises bare Exception for every fault
             raise CheckpointError(f"cannot read {path}: {error}") from None
+        tokenizer.no_truncation()  # what a training left in the file is not meant for us
+        tokenizer.no_padding()
         try:
             return cls(config, tokenizer, _template(directory))
         except jinja2.TemplateError as error:

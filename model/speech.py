@@ -203,7 +203,8 @@ class GraniteSpeech(nn.Module):
         (heard,) = self.encode([Span(self.features(audio))])
         guarded = max_tokens is None
         if max_tokens is None:
-            max_tokens = token_limit(len(audio) / SAMPLE_RATE, self.alphabet.letters(heard.log_probs), wish.times)
+            letters = self.alphabet.letters(heard.log_probs)
+            max_tokens = token_limit(len(audio) / SAMPLE_RATE, letters, wish.times, wish.speakers)
         if not max_tokens or not len(heard.embeddings):
             return ""
         draft = self.processor.encode(self.alphabet.text(heard.log_probs))

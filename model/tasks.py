@@ -112,7 +112,8 @@ class Wish:
         if self.speakers or self.times:
             return SPEAKERS if self.speakers else TIMES
         if self.task == "translate":
-            end = "." if self.punctuate is False else " with" + PUNCTUATED.partition("with")[2]
+            plain = self.punctuate is False or (self.punctuate is None and self.keywords)  # as it was trained
+            end = "." if plain else " with" + PUNCTUATED.partition("with")[2]
             return f"translate the speech to {_language(self.target_language, TARGETS)}{end}"
         if self.punctuate:
             return PUNCTUATED

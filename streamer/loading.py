@@ -41,7 +41,7 @@ def load_engine(arguments: Namespace, options: Options, live: bool = True, spare
     engine = Engine(model)
     engine.prompt(options)
     if live:
-        model.transcribe(np.zeros(SAMPLE_RATE, np.float32))
+        model.transcribe(np.zeros(SAMPLE_RATE, np.float32), max_tokens=1)  # of silence nothing would be read otherwise
     return engine
 
 

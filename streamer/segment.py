@@ -33,10 +33,11 @@ class Segment:
         policy: Policy,
         index: int,
         start_samples: int,
+        tagged: bool = False,
     ) -> None:
-        """Opens a segment that begins at a sample of its stream."""
+        """Opens a segment that begins at a sample of its stream; `tagged`: it is written who speaks."""
         self.index, self.start_samples = index, start_samples
-        self._model, self._open_dictation = model, open_dictation
+        self._model, self._open_dictation, self._tagged = model, open_dictation, tagged
         self.hearing = self._new_hearing()
         self._dictation: Dictation | None = None
         self.words: list[WrittenWord] = []  # of the last hypothesis
@@ -99,7 +100,7 @@ class Segment:
         self._unread = min(self._unread, self.hearing.take(self._encoding, heard))
         self._encoding = None
         letters = self._model.alphabet.letters(self.hearing.log_probs)
-        limit = token_limit(self.hearing.samples / SAMPLE_RATE, letters)
+        limit = token_limit(self.hearing.samples / SAMPLE_RATE, letters, tagged=self._tagged)
         if limit or self.dictation.tokens:
             self.dictation.begin(self.hearing.embeddings, self._unread, limit, self._tail())
             self._unread = len(self.hearing.embeddings)

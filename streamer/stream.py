@@ -214,7 +214,8 @@ class Stream:
     # --- segments ---
 
     def _open_segment(self, start: int) -> None:
-        segment = Segment(self._model, self._open_dictation, self.options.evidence, self._opened, start)
+        evidence, tagged = self.options.evidence, self.options.wish.speakers
+        segment = Segment(self._model, self._open_dictation, evidence, self._opened, start, tagged)
         segment.hearing.feed(self._audio.slice(start, self._listened))
         self._segments.append(segment)
         self._opened += 1

@@ -34,3 +34,12 @@ def test_nothing_is_nowhere_and_too_much_has_no_place(alphabet):
     assert align([], torch.zeros(10, LETTERS), alphabet) == []
     assert align(["abba"], torch.zeros(4, LETTERS), alphabet) is None, "between equal letters a path needs a blank"
     assert align(["12"], torch.zeros(0, LETTERS), alphabet) == [WordSpan(0, 0)]
+
+
+def test_letters_are_counted_also_where_a_label_does_not_say_which(alphabet):
+    frames = torch.full((8, LETTERS + 92), -9.0)
+    for frame, label in enumerate([0, LETTERS + 5, LETTERS + 5, 0, LETTERS + 91, 1, 2, 0]):  # kana, kana, space, a
+        frames[frame, label] = 0.0
+    assert alphabet.letters(frames) == 3
+    assert alphabet.text(frames) == " a"
+    assert alphabet.letters(frames[:0]) == 0

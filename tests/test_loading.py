@@ -3,6 +3,7 @@ from argparse import Namespace
 import pytest
 import torch
 
+from model import GraniteSpeech
 from streamer.loading import load_engine
 from streamer.options import Options
 
@@ -18,3 +19,12 @@ def test_a_service_leaves_a_thread_to_its_sockets(monkeypatch, threads, spare, t
     given = Namespace(model="nano", device="cpu", dtype="auto", quantize="none", compile=False, threads=threads)
     load_engine(given, Options(), live=False, spare_threads=spare)
     assert asked == taken
+
+
+def test_the_language_model_is_read_before_anybody_speaks(monkeypatch):
+    read = []
+    extend = GraniteSpeech.extend
+    monkeypatch.setattr(GraniteSpeech, "extend", lambda *given: read.append(1) or extend(*given))
+    given = Namespace(model="nano", dtype="auto", device="cpu", quantize="none", compile=False, threads=None)
+    load_engine(given, Options(), live=True)
+    assert read

@@ -227,6 +227,16 @@ def test_a_template_of_its_own_comes_before_the_one_in_the_settings(tmp_path: Pa
     assert Processor.read(tmp_path, CONFIG).render("x") == "new <|audio|>x"
 
 
+def test_what_a_training_left_in_the_tokenizer_cuts_no_prompt(tmp_path: Path) -> None:
+    cut = tokenizer()
+    cut.enable_truncation(3)
+    cut.enable_padding(length=99)
+    cut.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    whole = Processor(CONFIG, tokenizer(), "{{ messages[0].content }}").prompt("one two three four five")
+    assert Processor.read(tmp_path, CONFIG).prompt("one two three four five") == whole
+
+
 def test_tokens_that_lengthen_a_word_are_those_that_begin_with_a_letter_a_digit_or_a_joint_or_write_nothing(nano):
     lengthening, decode = nano.processor.lengthening(), nano.processor.tokenizer.decode
     assert len(lengthening) == nano.config.text.vocab_size

@@ -178,7 +178,7 @@ def test_what_an_update_did_not_read_is_read_later(nano, spoken, monkeypatch):
         Segment(nano, lambda: nano.dictation(cache, nano.processor.prompt()), NEVER, 0, 0) for _ in range(2)
     )
     limits = iter([1, 0, 50])
-    monkeypatch.setattr("streamer.segment.token_limit", lambda *_: next(limits))
+    monkeypatch.setattr("streamer.segment.token_limit", lambda *_, **__: next(limits))
     for start, end in pairwise((0, 20_000, 26_000, 34_000)):
         segment.dictation.tokens, segment.dictation.log_probs = [], []  # as if nothing had been said so far
         segment.hearing.feed(spoken[0].samples[start:end])

@@ -38,6 +38,10 @@ def asked(plus: bool = False, only_transcribes: bool = False, **wish: Any) -> st
             {"task": "translate", "target_language": "German", "punctuate": False, "keywords": ["Ada"]},
             "translate the speech to German. Keywords: Ada",
         ),
+        (
+            {"task": "translate", "target_language": "French", "keywords": ["Ada"]},
+            "translate the speech to French. Keywords: Ada",
+        ),
         ({"prompt": "Write."}, "Write."),
         ({"prompt": "Write.", "keywords": ["Ada"], "plus": True}, "Write. Keywords: Ada"),
         ({"only_transcribes": True, "task": "transcribe", "language": "en", "punctuate": False}, PLAIN),

@@ -20,15 +20,14 @@ from streamer.line import Line
 from streamer.session import Session
 from streamer.sessions import Sessions
 
+HELD_SECONDS = 0.5  # of audio that waits for a configuration
+
 
 async def speak(socket: Line, sessions: Sessions, address: str) -> None:
     """Everything until the close frame."""
     plain = sessions.limits.options
     client = Client(sessions, Configuration(plain, plain.endpoint_ms))
     await attend(socket, sessions, client.open(socket, address), client.error)
-
-
-HELD_SECONDS = 0.5  # of audio that waits for a configuration
 
 
 @dataclass(slots=True)

@@ -329,7 +329,7 @@ async def _handle(
 
 
 async def _part(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Closes once the client has, or not at all politely: what it has not read is lost if we close before."""
+    """Closes once the client has: what it has not read would be lost if we did so before."""
     try:
         async with asyncio.timeout(CLOSE_SECONDS):
             writer.write_eof()

@@ -192,7 +192,10 @@ def test_closing_the_window_loses_no_word(room: Room, tmp_path: Path) -> None:
     ours, theirs = os.openpty()
     line = [*COMMAND, "--mic", "--device", "room.monitor", "--format", "json", "--output", str(tmp_path)]
     line += ["--save", str(tmp_path / "it.wav")]
-    with subprocess.Popen(line, stdin=theirs, stdout=theirs, stderr=theirs, env=room.environment, cwd=ROOT) as process:
+    heeding = lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL)  # noqa: E731 - also if the tests run under nohup
+    with subprocess.Popen(
+        line, stdin=theirs, stdout=theirs, stderr=theirs, env=room.environment, cwd=ROOT, preexec_fn=heeding
+    ) as process:
         os.close(theirs)
         seen = b""
         try:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,6 +27,7 @@ class Sender(Protocol):
 
 
 Take = Callable[[str | bytes], None]  # does what a message asks for
+BEAT_SECONDS = 5.0  # of silence, then a sign of life: a page in a browser sees no pings, only messages
 CLIENTS_FAULT = {1002, 1003, 1007, 1009}  # close codes of websockets for what a client must not send
 
 
@@ -104,17 +106,31 @@ async def receive(socket: Line, idle_seconds: float) -> str | bytes:
         raise Farewell(Close.GOING_AWAY, f"nothing came for {idle_seconds:g} s") from None
 
 
-async def answer(socket: Line, message: str) -> None:
-    """Sends a client something before its stream is open.
+@asynccontextmanager
+async def patience() -> AsyncIterator[None]:
+    """Within it something is sent to a client.
 
     Raises:
         Farewell: it does not read for long.
     """
     try:
         async with asyncio.timeout(SLOW_SECONDS):
-            await socket.send(message)
+            yield
     except TimeoutError:
         raise Farewell(Close.POLICY, f"nothing was read for {SLOW_SECONDS:.0f} s", "slow_reader") from None
+
+
+async def await_news(socket: Sender, news: asyncio.Event, sign: Callable[[], str]) -> None:
+    """Waits until there is something to tell; while there is nothing, the client gets a sign of life."""
+    while True:
+        try:
+            async with asyncio.timeout(BEAT_SECONDS):
+                await news.wait()
+        except TimeoutError:
+            await socket.send(sign())
+        else:
+            news.clear()
+            return
 
 
 async def hear(

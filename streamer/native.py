@@ -8,14 +8,14 @@ from functools import partial
 from websockets.exceptions import ConnectionClosed
 
 from streamer import wire
-from streamer.dialogue import converse, farewell_for, hear, part
+from streamer.dialogue import await_news, converse, farewell_for, hear, part
 from streamer.fields import WireError
 from streamer.line import Line
 from streamer.options import Options
 from streamer.session import Farewell, Hold, Session
 from streamer.sessions import Sessions
 from streamer.watching import follow
-from streamer.wire import BEAT_SECONDS, Close, Finalize, Start, Stop, Watch
+from streamer.wire import Close, Finalize, Start, Stop, Watch
 
 START_SECONDS = 10.0  # a connection may take to say what it wants
 ACK_SECONDS = 0.5  # of audio between two acks: so at least one a second, however the audio is cut
@@ -90,13 +90,7 @@ async def _tell(socket: Line, model: str, session: Session, hold: Hold) -> None:
     incoming = session.incoming
     await socket.send(wire.ready(session.id, model, incoming.sample_rate, hold.acknowledged))
     while True:
-        try:
-            async with asyncio.timeout(BEAT_SECONDS):
-                await hold.news.wait()
-        except TimeoutError:
-            await socket.send(wire.ack(hold.acknowledged))
-            continue
-        hold.news.clear()
+        await await_news(socket, hold.news, lambda: wire.ack(hold.acknowledged))
         while said := session.backlog.next():
             if said.last:
                 await socket.send(wire.ack(incoming.seconds))

@@ -58,13 +58,12 @@ class Options:
         Raises:
             WishError: the language is unknown, or does not go with the rest.
         """
-        wish = replace(self.wish, language=language or self.wish.language)
         words = [word for word in words if word]
         counts = accumulate(map(len, words))
         fitting = [word for word, count in zip(words, counts, strict=True) if count <= MOST_HINT_CHARACTERS]
-        if wish.speakers or len(wish.prompt or "") + MOST_HINT_CHARACTERS > MOST_PROMPT_CHARACTERS:
+        if self.wish.speakers or len(self.wish.prompt or "") + MOST_HINT_CHARACTERS > MOST_PROMPT_CHARACTERS:
             fitting = []
-        return replace(self, wish=wish.hinted(fitting, None))
+        return replace(self, wish=self.wish.hinted(fitting, language))
 
     @property
     def update_ms(self) -> int:

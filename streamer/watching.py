@@ -6,11 +6,12 @@ import asyncio
 
 from streamer import wire
 from streamer.channels import MOST_WATCHERS, Watcher
+from streamer.dialogue import await_news
 from streamer.fields import WireError
 from streamer.line import Line
 from streamer.session import Farewell
 from streamer.sessions import Sessions
-from streamer.wire import BEAT_SECONDS, Close, Stop
+from streamer.wire import Close, Stop
 
 
 async def follow(socket: Line, sessions: Sessions, name: str) -> Farewell:
@@ -46,12 +47,7 @@ async def _hear(socket: Line) -> Farewell:
 async def _tell(socket: Line, watcher: Watcher, name: str) -> Farewell:
     await socket.send(wire.watching(name))
     while True:
-        try:
-            async with asyncio.timeout(BEAT_SECONDS):
-                await watcher.news.wait()
-        except TimeoutError:
-            await socket.send(wire.watching(name))
-        watcher.news.clear()
+        await await_news(socket, watcher.news, lambda: wire.watching(name))
         while text := watcher.next():
             await socket.send(text)
 

@@ -33,7 +33,6 @@ from streamer.fields import (
 from streamer.options import Options
 
 REASON_BYTES = 123  # what a close frame has room for
-BEAT_SECONDS = 5.0  # of silence, then a sign of life: a page in a browser sees no pings, only messages
 PLAIN = Options()
 
 

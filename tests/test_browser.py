@@ -283,7 +283,7 @@ async def test_an_overlay_that_comes_back_in_the_next_segment_shows_it_from_its_
 
 
 async def test_an_overlay_leaves_a_dead_connection_and_none_on_which_nobody_speaks(browser, monkeypatch):
-    monkeypatch.setattr("streamer.watching.BEAT_SECONDS", 0.1)
+    monkeypatch.setattr("streamer.dialogue.BEAT_SECONDS", 0.1)
     async with running() as here, Way(here.port).open() as way, browser.hurried():
         await browser.open(f"http://127.0.0.1:{way.port}/overlay?channel=a&hide=0")
         watchers = here.server.sessions.channels._channels

@@ -72,7 +72,7 @@ async def test_words_are_left_out_where_the_speaker_wants_none():
 
 
 async def test_a_channel_on_which_nobody_speaks_gives_signs_of_life(monkeypatch):
-    monkeypatch.setattr("streamer.watching.BEAT_SECONDS", 0.01)
+    monkeypatch.setattr("streamer.dialogue.BEAT_SECONDS", 0.01)
     async with running() as here, watching(here) as watcher, speaking(here, channel="stage"):
         for _ in range(3):
             assert await hear(watcher) == {"type": "watching", "channel": "stage"}

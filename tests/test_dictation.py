@@ -200,7 +200,5 @@ def test_without_letters_there_are_no_tokens():
     assert token_limit(seconds=30, letters=10) == 18
     assert token_limit(seconds=1, letters=100) == 16
     assert token_limit(seconds=1, letters=100, timed=True) == 96
-    assert (
-        token_limit(seconds=8, letters=20, tagged=True) == 112
-    )  # eight turns of a word each, with six tokens before it
+    assert token_limit(seconds=8, letters=20, tagged=True) == 112, "room for eight turns of one word"
     assert token_limit(seconds=30, letters=999, tagged=True) == token_limit(seconds=30, letters=999) == 248

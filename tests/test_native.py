@@ -41,7 +41,7 @@ async def test_what_was_sent_as_the_session_was_taken_over_is_told_to_the_other_
 
 
 async def test_who_waits_for_the_last_words_sees_that_the_service_is_there(monkeypatch):
-    monkeypatch.setattr("streamer.native.BEAT_SECONDS", 0.01)
+    monkeypatch.setattr("streamer.dialogue.BEAT_SECONDS", 0.01)
     async with running() as here, dialing(here.url) as socket:
         await say(socket, "start")
         assert [(await hear_message(socket))["type"] for _ in range(3)] == ["ready", "ack", "ack"]

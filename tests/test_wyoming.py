@@ -66,6 +66,14 @@ def chunks(events):
     return [TranscriptChunk.from_event(event).text for event in events if TranscriptChunk.is_type(event.type)]
 
 
+async def drain_amid(here, client, audio):
+    """The service ends once a client has said this."""
+    await client.write_event(AudioStart(**FORMAT).event())
+    await client.write_event(AudioChunk(audio=audio, **FORMAT).event())
+    await until(lambda: here.worker.feeds and here.worker.feeds[0].pieces)
+    here.server.sessions.drain()
+
+
 async def refused(client):
     """The error that ends a connection."""
     error = Error.from_event(await client.read_event())
@@ -186,7 +194,7 @@ async def test_who_says_nothing_for_long_is_left():
 
 
 async def test_who_does_not_read_is_left(monkeypatch):
-    monkeypatch.setattr("streamer.dialects.wyoming.SLOW_SECONDS", 0.2)
+    monkeypatch.setattr("streamer.dialogue.SLOW_SECONDS", 0.2)
     monkeypatch.setattr("streamer.dialects.wyoming.CLOSE_SECONDS", 0.2)
     async with running() as here, wyoming(here) as connection, connection() as client:
         await client.write_event(AudioStart(**FORMAT).event())
@@ -211,10 +219,7 @@ async def test_a_stream_that_breaks_ends_its_connection():
 async def test_a_service_that_ends_gives_what_it_has():
     audio = speech(1.5)
     async with running() as here, wyoming(here) as connection, connection() as client:
-        await client.write_event(AudioStart(**FORMAT).event())
-        await client.write_event(AudioChunk(audio=audio, **FORMAT).event())
-        await until(lambda: here.worker.feeds and here.worker.feeds[0].pieces)
-        here.server.sessions.drain()
+        await drain_amid(here, client, audio)
         assert transcript(await until_stop(client)) == " ".join(words_of(audio))
         assert "restarting" in (await refused(client)).text
         await here.emptied()
@@ -223,10 +228,7 @@ async def test_a_service_that_ends_gives_what_it_has():
 async def test_a_service_that_ends_is_read_also_by_who_goes_on_speaking():
     audio = speech(1.5)
     async with running() as here, wyoming(here) as connection, connection() as client:
-        await client.write_event(AudioStart(**FORMAT).event())
-        await client.write_event(AudioChunk(audio=audio, **FORMAT).event())
-        await until(lambda: here.worker.feeds and here.worker.feeds[0].pieces)
-        here.server.sessions.drain()
+        await drain_amid(here, client, audio)
         for _ in range(200):
             await client.write_event(AudioChunk(audio=bytes(2048), **FORMAT).event())
             await asyncio.sleep(0.002)

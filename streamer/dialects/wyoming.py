@@ -21,13 +21,13 @@ from typing import Any, TypeVar
 
 from streamer.access import Access
 from streamer.dialects.growing import Growing
-from streamer.dialogue import farewell_for, tell
+from streamer.dialogue import farewell_for, patience, tell
 from streamer.events import Done, Error, Event, Final, Partial
 from streamer.fields import WireError, a_text, a_whole, an_object, parse_object, refusing, shown, texts
 from streamer.fields import field as value_of
 from streamer.options import Options
 from streamer.pages import Health
-from streamer.session import SLOW_SECONDS, Farewell, Hold, Session
+from streamer.session import Farewell, Hold, Session
 from streamer.sessions import Sessions
 from streamer.wire import Close, Start
 
@@ -96,11 +96,8 @@ class Pipe:
             Farewell: it does not read for long.
         """
         self.leave(message)
-        try:
-            async with asyncio.timeout(SLOW_SECONDS):
-                await self._writer.drain()
-        except TimeoutError:
-            raise Farewell(Close.POLICY, f"nothing was read for {SLOW_SECONDS:.0f} s", "slow_reader") from None
+        async with patience():
+            await self._writer.drain()
 
     def leave(self, message: str) -> None:
         """Leaves an event to be read, if there is somebody to read it."""

@@ -15,6 +15,7 @@ from model.scripts import apart
 
 BLANK = 0
 LATIN_1 = 256  # without a list of labels, a label is the code point of its character
+LEAST_PEAK = -3.0  # log-probability: a character that is nowhere likelier than one in twenty has no place
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +34,23 @@ class Alphabet:
         self._characters = labels
         self._labels = {character: label for label, character in enumerate(labels) if label != BLANK}
 
-    def labels(self, word: str) -> list[int]:
-        """The labels that spell a word; characters that the head does not know are left out."""
-        known = self._labels
-        # heads differ in case: take the character as it is, else its small form
-        spelled = (known.get(character, known.get(character.lower())) for character in word)
-        return [label for label in spelled if label is not None]
+    def labels(self, word: str, peaks: Tensor | None = None) -> list[int]:
+        """The labels that spell a word.
+
+        Args:
+            word: characters that the head does not know are left out.
+            peaks: `[labels]` the highest log-probability of each. A head may have labels for capitals and punctuation
+                that it never writes: a character is spelled by itself or by its small form, whichever is likelier
+                anywhere, and left out where neither was heard. Without them, by itself where there is a label for it.
+        """
+        known, spelled = self._labels, list[int]()
+        for character in word:
+            forms = [known[form] for form in (character, character.lower()) if form in known]
+            if peaks is not None:
+                forms = [form for form in forms if peaks[form] > LEAST_PEAK]
+                forms.sort(key=lambda form: float(peaks[form]), reverse=True)
+            spelled += forms[:1]
+        return spelled
 
     def text(self, log_probs: Tensor) -> str:
         """What the head hears in frames `[T, labels]`: its greedy path."""
@@ -65,17 +77,18 @@ def align(words: Sequence[str], log_probs: Tensor, alphabet: Alphabet) -> list[W
     Args:
         words: in the order they were said, without spaces.
         log_probs: `[T, labels]` of the frames they lie in.
-        alphabet: spells them.
+        alphabet: spells them, with what was heard of it.
 
     Returns:
         A span for each word; those that cannot be spelled share the frames between their neighbours evenly. None when
         there are fewer frames than the words need.
     """
-    space = alphabet.labels(" ")
+    peaks = log_probs.amax(0) if len(log_probs) else None
+    space = alphabet.labels(" ", peaks)
     labels: list[int] = []
     places: list[range] = []  # of each word's labels among all
     for before, word in pairwise(["", *words]):
-        spelled = alphabet.labels(word)
+        spelled = alphabet.labels(word, peaks)
         labels += space if spelled and labels and apart(before, word) else []
         places.append(range(len(labels), len(labels) + len(spelled)))
         labels += spelled

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from model.cache import KVCache
 from model.granite import Extension, Prediction
-from model.guards import loop_length
+from model.guards import loop_length, times_in_a_row
 from model.processor import Prompt
 
 NEAR = 8  # tokens of a failed draft among which the one that was written is looked for
@@ -38,6 +38,7 @@ class Dictation:
         prompt: Prompt,
         stop_token: int,
         embed: Callable[[Sequence[int]], Tensor],
+        decode: Callable[[Sequence[int]], str],
         guarded: bool = True,
         lengthening: Tensor | None = None,
     ) -> None:
@@ -48,6 +49,7 @@ class Dictation:
             prompt: what stands around the audio.
             stop_token: ends the text.
             embed: gives the embeddings of tokens.
+            decode: gives their text.
             guarded: it does not write loops.
             lengthening: the tokens that would go on with the word before them, `[vocabulary]` bool; None: unknown.
         """
@@ -57,17 +59,20 @@ class Dictation:
         self.log_probs: list[float] = []  # of its tokens
         self.committed = 0  # how many of its tokens can no longer change
         self.writing = False
-        self._embed, self._stop, self._lengthening = embed, stop_token, lengthening
+        self._embed, self._decode, self._stop, self._lengthening = embed, decode, stop_token, lengthening
         self._prefix, self._suffix = prompt.prefix, prompt.suffix
         self._audio = 0  # embeddings in the cache that still stand
         self._limit = 0
+        self._heard = ""
         self._written: list[int] = []  # tokens accepted in the pass under way
         self._values: list[float] = []
         self._draft: list[int] = []  # tokens that the next prediction checks
         self._rest: list[int] = []  # of a draft that failed: to be gone on with where it is met again
         self._next = Extension(self.slot, 0, torch.empty(0))
 
-    def begin(self, embeddings: Tensor, first_changed: int, limit: int, tail: Sequence[int] = ()) -> None:
+    def begin(
+        self, embeddings: Tensor, first_changed: int, limit: int, tail: Sequence[int] = (), heard: str = ""
+    ) -> None:
         """Starts a pass.
 
         Args:
@@ -75,6 +80,7 @@ class Dictation:
             first_changed: those before it are as they were at the last pass.
             limit: the most tokens to write.
             tail: tokens that may follow the last hypothesis.
+            heard: the CTC head's text of all of it: what stands there again and again is no loop.
         """
         assert not self.writing, "a pass is under way"
         kept = min(first_changed, self._audio)
@@ -82,7 +88,7 @@ class Dictation:
             start, pieces = len(self._prefix) + kept, []
         else:
             start, pieces = 0, [self._embed(self._prefix)]
-        self._limit = max(limit, self.committed)
+        self._limit, self._heard = max(limit, self.committed), heard
         self._draft, self._rest = [*self.tokens, *tail][: self._limit], []
         self._written, self._values = [], []
         pieces += [embeddings[kept:], self._embed(self._suffix + self._draft)]
@@ -111,7 +117,7 @@ class Dictation:
                 return
             self._written.append(token)
             self._values.append(log_prob)
-            if self._guarded and (loop := loop_length(self._written)):
+            if self._guarded and (loop := loop_length(self._written, self._times_heard)):
                 del self._written[max(self.committed, len(self._written) - loop) :]
                 self._finish()
                 return
@@ -121,6 +127,9 @@ class Dictation:
         last = len(self._prefix) + self._audio + len(self._suffix) + len(self._written) - 1
         told = self._embed(self._written[-1:] + self._draft)
         self._next = Extension(self.slot, last, told, predictions=1 + len(self._draft))
+
+    def _times_heard(self, phrase: Sequence[int]) -> int:
+        return times_in_a_row(self._decode(phrase), self._heard)
 
     def _next_draft(self, token: int, rest: list[int] | None) -> list[int]:
         """What to try behind `token`, which was written in place of the first of `rest`; None: not even one agreed."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 
 TOKENS_PER_SECOND = 8  # speech has about 3 words a second
 TIMED = 6  # times as many where `plus` writes a time behind each word,
 TAGGED = 4  # or who speaks before each turn, which may be of one word;
 MOST_TAGGED = 240  # but beyond this no more than of plain text: half a minute of that has as many
 SPARE_TOKENS = 8  # for very short audio, and for tokens whose characters the CTC head cannot spell
-LOOP_REPEATS = 5  # nobody says the same phrase five times in a row,
-LOOP_TOKENS = 16  # and what is said so often, as "no, no, no", goes on for fewer tokens than this
+LOOP_REPEATS = 5  # the same phrase five times in a row is a loop, unless it was heard so;
+LOOP_TOKENS = 16  # short ones, as "no, no, no", may go on for so many tokens
 PHRASE_TOKENS = 8  # the longest phrase that is looked at for that
+HEARD_WRONGLY = 3  # of what is said again and again the CTC head spells one in so many the same way in a row
 
 
 def token_limit(seconds: float, letters: int, timed: bool = False, tagged: bool = False) -> int:
@@ -29,11 +31,26 @@ def token_limit(seconds: float, letters: int, timed: bool = False, tagged: bool 
     return words * TIMED if timed else words
 
 
-def loop_length(tokens: Sequence[int]) -> int:
-    """How many tokens at the end only repeat what stands before them, too often to have been said; 0 if they do not."""
+def loop_length(tokens: Sequence[int], times_heard: Callable[[Sequence[int]], int]) -> int:
+    """How many tokens at the end only repeat what stands before them more often than it was said; 0 if they do not.
+
+    Args:
+        tokens: what is written.
+        times_heard: how often some of them were heard in a row, by somebody else than the language model.
+    """
     for size in range(1, PHRASE_TOKENS + 1):
-        repeats = max(LOOP_REPEATS, LOOP_TOKENS // size)
-        end = list(tokens[-repeats * size :])
-        if len(end) == repeats * size and end == end[:size] * repeats:
-            return (repeats - 1) * size
+        phrase, repeats = list(tokens[-size:]), 1
+        while len(tokens) >= (repeats + 1) * size and list(tokens[-(repeats + 1) * size :][:size]) == phrase:
+            repeats += 1
+        if repeats >= max(LOOP_REPEATS, LOOP_TOKENS // size):
+            # where a phrase begins is a matter of view once it is repeated
+            heard = max(times_heard(phrase[first:] + phrase[:first]) for first in range(size))
+            return (repeats - max(1, heard)) * size if repeats > HEARD_WRONGLY * heard else 0
     return 0
+
+
+def times_in_a_row(phrase: str, heard: str) -> int:
+    """The most times that a phrase stands in a row in what was heard; only letters and digits count, in any case."""
+    phrase, heard = ("".join(filter(str.isalnum, text.casefold())) for text in (phrase, heard))
+    runs = re.findall(f"(?:{phrase})+", heard) if phrase else []
+    return max(map(len, runs), default=0) // max(1, len(phrase))

@@ -207,11 +207,12 @@ class GraniteSpeech(nn.Module):
             max_tokens = token_limit(len(audio) / SAMPLE_RATE, letters, wish.times, wish.speakers)
         if not max_tokens or not len(heard.embeddings):
             return ""
-        draft = self.processor.encode(self.alphabet.text(heard.log_probs))
+        letters_heard = self.alphabet.text(heard.log_probs)
+        draft = self.processor.encode(letters_heard)
         around = len(prompt.prefix) + len(prompt.suffix)
         cache = self.cache(around + len(heard.embeddings) + max_tokens + len(draft) + 1)
         dictation = self.dictation(cache, prompt, guarded)
-        dictation.begin(heard.embeddings, 0, max_tokens, draft)
+        dictation.begin(heard.embeddings, 0, max_tokens, draft, letters_heard)
         while dictation.writing:
             (said,) = self.extend([dictation.extension()], cache)
             dictation.read(said)
@@ -242,7 +243,8 @@ class GraniteSpeech(nn.Module):
 
     def dictation(self, cache: KVCache, prompt: Prompt, guarded: bool = True) -> Dictation:
         """Something that writes down a segment, in a slot of `cache` that it holds until it is closed."""
-        return Dictation(cache, prompt, self.processor.stop_token, self.language_model.embed, guarded, self.lengthening)
+        processor, embed = self.processor, self.language_model.embed
+        return Dictation(cache, prompt, processor.stop_token, embed, processor.decode, guarded, self.lengthening)
 
 
 def as_samples(samples: np.ndarray | Tensor) -> Tensor:

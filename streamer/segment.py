@@ -102,7 +102,8 @@ class Segment:
         letters = self._model.alphabet.letters(self.hearing.log_probs)
         limit = token_limit(self.hearing.samples / SAMPLE_RATE, letters, tagged=self._tagged)
         if limit or self.dictation.tokens:
-            self.dictation.begin(self.hearing.embeddings, self._unread, limit, self._tail())
+            text = self._model.alphabet.text(self.hearing.log_probs)
+            self.dictation.begin(self.hearing.embeddings, self._unread, limit, self._tail(), text)
             self._unread = len(self.hearing.embeddings)
         else:
             self._conclude([])

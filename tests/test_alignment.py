@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -28,6 +30,16 @@ def test_words_that_cannot_be_spelled_share_what_lies_between_their_neighbours(a
     assert align(["12", "ab", "cd"], frames_of(alphabet, "__ab cd"), alphabet)[0] == WordSpan(0, 6)
     assert align(["ab", "漢", "字"], frames_of(alphabet, "ab____"), alphabet)[1:] == [WordSpan(5, 11), WordSpan(11, 18)]
     assert align(["漢", "字"], torch.zeros(10, LETTERS), alphabet) == [WordSpan(0, 5), WordSpan(5, 10)]
+
+
+def test_capitals_and_marks_that_a_head_never_writes_do_not_move_a_word(nano):
+    latin_1 = Alphabet(replace(nano.config, ctc_labels=None, encoder=replace(nano.config.encoder, output_dim=256)))
+    path = [ord(character) if character != "_" else 0 for character in "__aabb__  ccdd__  EE__"]
+    frames = torch.full((len(path), 256), -9.0)
+    frames[range(len(path)), path] = 0.0
+    frames[0, ord("A")] = frames[9, ord("B")] = frames[21, ord(".")] = -6.0  # as likely as anything: no sign of them
+    spans = align(["AB,", "cD.", "E"], frames, latin_1)
+    assert spans == [WordSpan(2, 6), WordSpan(10, 14), WordSpan(18, 20)]
 
 
 def test_nothing_is_nowhere_and_too_much_has_no_place(alphabet):

@@ -113,12 +113,16 @@ def test_a_commitment_at_the_end_of_a_word_changes_nothing_and_costs_no_forward(
     assert dictation.log_probs == pytest.approx(greedy.log_probs, abs=1e-4), "probabilities are the model's own"
 
 
-def scripted(limit, committed=0, tokens=()):
+def scripted(limit, committed=0, tokens=(), heard=""):
     cache = KVCache(SpeechConfig.parse(hub_config()).text, 8, torch.float32, torch.device("cpu"))
-    dictation = Dictation(cache, Prompt([1], [2]), 0, lambda tokens: torch.zeros(len(tokens), 4))
+    dictation = Dictation(cache, Prompt([1], [2]), 0, lambda tokens: torch.zeros(len(tokens), 4), letters_of)
     dictation.tokens, dictation.committed = list(tokens), committed
-    dictation.begin(torch.zeros(3, 4), 0, limit)
+    dictation.begin(torch.zeros(3, 4), 0, limit, heard=heard)
     return dictation
+
+
+def letters_of(tokens):
+    return "".join(chr(ord("A") + token) for token in tokens)
 
 
 def say(dictation, *tokens):
@@ -183,16 +187,31 @@ def test_a_loop_never_takes_back_what_is_committed():
 )
 def test_what_loops_is_found_and_nothing_else(before, phrase, repeats):
     tokens = before + phrase * repeats
-    most = {size: max(5, 16 // size) for size in range(1, 9)}
-    ends = {size: tokens[len(tokens) - size * count :] for size, count in most.items() if len(tokens) >= size * count}
-    sizes = [size for size, end in ends.items() if end == tokens[-size:] * most[size]]
-    assert loop_length(tokens) == ((most[sizes[0]] - 1) * sizes[0] if sizes else 0)
+    times = {size: max(n for n in range(1, 170) if tokens[-size * n :] == tokens[-size:] * n) for size in range(1, 9)}
+    sizes = [size for size, count in times.items() if count >= max(5, 16 // size)]
+    assert loop_length(tokens, lambda _: 0) == ((times[sizes[0]] - 1) * sizes[0] if sizes else 0)
 
 
 def test_what_people_say_again_and_again_is_written_so():
     dictation = scripted(limit=NEVER)
     say(dictation, *[5] * 12, 6, *[8, 9] * 6, 7, 0)
     assert dictation.tokens == [*[5] * 12, 6, *[8, 9] * 6, 7]
+
+
+@pytest.mark.parametrize(
+    ("said", "heard", "written"),
+    [
+        (6, "i jkl jkl jkk jkl jkl jkl m", 6),  # as often as it was heard, but for a letter
+        (9, "i j k l, jkl. j kl jkl m", 9),  # twice as often: the head is not always right
+        (13, "i jkl jkl jkl jkl m", 4),  # a loop: as often as it was heard
+        (13, "i jkl jklm jkl jokl m", 2),
+        (6, "i jk ljk m", 1),
+    ],
+)
+def test_a_phrase_that_was_heard_again_and_again_is_written_so(said, heard, written):
+    dictation = scripted(limit=NEVER, heard=heard)
+    say(dictation, 8, *[9, 10, 11] * said, 12, 0)
+    assert dictation.tokens == [8, *[9, 10, 11] * written, *([12] if written == said else [])]
 
 
 def test_without_letters_there_are_no_tokens():

@@ -21,7 +21,7 @@ def write(network: GraniteSpeech, embeddings: Tensor) -> str:
     inputs = torch.cat([embed(prompt.prefix), embeddings, embed(prompt.suffix)])
     cache = network.cache(len(inputs) + limit)
     slot, tokens = cache.acquire(), []
-    while len(tokens) < limit and not loop_length(tokens):
+    while len(tokens) < limit and not loop_length(tokens, lambda _phrase: 0):
         (said,) = network.extend([Extension(slot, cache.lengths[slot], inputs)], cache)
         if said.tokens[-1] == network.processor.stop_token:
             break

@@ -30,7 +30,9 @@ class Alphabet:
     """The characters of the CTC head."""
 
     def __init__(self, config: SpeechConfig) -> None:
-        labels = config.ctc_labels or tuple(map(chr, range(min(LATIN_1, config.encoder.output_dim))))
+        # a smaller head has a table of its own that the checkpoint does not tell: what it hears is counted, not read
+        latin_1 = tuple(map(chr, range(LATIN_1 if config.encoder.output_dim >= LATIN_1 else 0)))
+        labels = config.ctc_labels or latin_1
         self._characters = labels
         self._labels = {character: label for label, character in enumerate(labels) if label != BLANK}
 

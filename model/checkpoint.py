@@ -7,6 +7,7 @@ in between, so that never much more than the weights themselves is in memory.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,21 @@ IGNORED = (
     ".attention_dists",
     ".rotary_emb.inv_freq",
 )  # counters and tables, not weights
+# Names of the encoder's tensors in 3.2-8b, which came with code of its own, and what they are called since: its first
+# layer is what is now `input_linear`, each module is the `fn` of a norm or of a factor, the convolution a plain list.
+FIRST_NAMES = {
+    "attn.norm.": "attn.pre_norm.",
+    "attn.fn.": "attn.",
+    "fn.norm.": "pre_norm.",
+    "fn.fn.net.0.": "up_proj.",
+    "fn.fn.net.3.": "down_proj.",
+    "conv.net.0.": "conv.norm.",
+    "conv.net.2.": "conv.up_conv.",
+    "conv.net.4.": "conv.depth_conv.",
+    "conv.net.5.": "conv.batch_norm.",
+    "conv.net.7.": "conv.down_conv.",
+}
+FIRST_LAYER = re.compile(r"encoder\.rnn_tr\.(\d+)\.(.+)")
 SHOWN = 5  # wrong tensors that an error names before it only counts them
 MAPPED_BYTES = 1 << 24  # of a file, before it is let go of: little beside any weights, and a tensor is seldom larger
 
@@ -59,7 +75,12 @@ def canonical(key: str) -> str:
     if key == "lm_head.weight":
         return HEAD
     key = key.removeprefix("base_model.model.")  # stands before an adapter's keys, or does not
-    key = key.removeprefix("model.").replace("encoder.rnn_tr.", "encoder.layers.")  # 3.2-8b's name
+    key = key.removeprefix("model.")
+    if first := FIRST_LAYER.fullmatch(key):
+        layer, name = int(first[1]), first[2]
+        for old, new in FIRST_NAMES.items():
+            name = name.replace(old, new)
+        return f"encoder.layers.{layer - 1}.{name}" if layer else f"encoder.input_linear.{name}"
     if key.startswith("language_model.") and not key.startswith(("language_model.model.", "language_model.lm_head.")):
         return "language_model.model." + key.removeprefix("language_model.")
     return key

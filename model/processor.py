@@ -102,7 +102,9 @@ class Processor:
 
     def _render(self, *messages: dict[str, str]) -> str:
         try:
-            return self._template.render(messages=list(messages), add_generation_prompt=True)
+            return self._template.render(
+                messages=list(messages), tools=None, documents=None, add_generation_prompt=True
+            )
         except jinja2.TemplateError as error:
             raise CheckpointError(f"the checkpoint's chat template cannot write a prompt: {error}") from None
 

@@ -33,13 +33,21 @@ def test_words_that_cannot_be_spelled_share_what_lies_between_their_neighbours(a
 
 
 def test_capitals_and_marks_that_a_head_never_writes_do_not_move_a_word(nano):
-    latin_1 = Alphabet(replace(nano.config, ctc_labels=None, encoder=replace(nano.config.encoder, output_dim=256)))
+    latin_1 = Alphabet(replace(nano.config, ctc_labels=(), encoder=replace(nano.config.encoder, output_dim=256)))
     path = [ord(character) if character != "_" else 0 for character in "__aabb__  ccdd__  EE__"]
     frames = torch.full((len(path), 256), -9.0)
     frames[range(len(path)), path] = 0.0
     frames[0, ord("A")] = frames[9, ord("B")] = frames[21, ord(".")] = -6.0  # as likely as anything: no sign of them
     spans = align(["AB,", "cD.", "E"], frames, latin_1)
     assert spans == [WordSpan(2, 6), WordSpan(10, 14), WordSpan(18, 20)]
+
+
+def test_a_head_whose_labels_nobody_knows_is_counted_and_not_read(nano):
+    unknown = Alphabet(replace(nano.config, ctc_labels=(), encoder=replace(nano.config.encoder, output_dim=42)))
+    frames = torch.full((9, 42), -9.0)
+    frames[range(9), [0, 5, 5, 0, 32, 32, 41, 0, 0]] = 0.0
+    assert (unknown.letters(frames), unknown.text(frames)) == (3, "")
+    assert align(["one", "two", "six"], frames, unknown) == [WordSpan(0, 3), WordSpan(3, 6), WordSpan(6, 9)]
 
 
 def test_nothing_is_nowhere_and_too_much_has_no_place(alphabet):

@@ -86,8 +86,9 @@ def test_prompts_equal_those_of_the_reference(template: str, instruction: str) -
         "{{ messages[0]['content'] | trim }}{{ messages | length }}{{ messages[0] | tojson }}",
         "{% for m in messages %}{{ m.content }}{% break %}{% endfor %}",
         "{%- if tools is defined and tools %}tools{%- endif %}{{ messages[0]['content'] }}{{ documents or 'none' }}",
+        "{% if tools is none and documents is none %}{{ messages[0]['content'] }}{% endif %}",
     ],
-    ids=["blocks on lines", "filters", "break", "undefined values"],
+    ids=["blocks on lines", "filters", "break", "undefined values", "values that are none"],
 )
 def test_templates_mean_what_they_mean_to_the_reference(template: str) -> None:
     theirs = PreTrainedTokenizerFast(tokenizer_object=tokenizer(), chat_template=template)

@@ -37,9 +37,12 @@ def chosen(wanted: str | None) -> Device:
 class Microphone:
     """An open input, waited for when it is gone and taken up again; use it as a context."""
 
-    def __init__(self, wanted: str | None, device: Device, say: Callable[[str], None]) -> None:
-        """Takes what the user wanted and the device that `chosen` made of it; `say` tells what happens to the sound."""
-        self.device = device
+    def __init__(self, wanted: str | None, device: Device, say: Callable[[str], None], look: bool = False) -> None:
+        """Takes what the user wanted and the device that `chosen` made of it; `say` tells what happens to the sound.
+
+        With `look` the device was found some time ago: since then its number may have become another device's.
+        """
+        self.device, self._look = device, look
         self.muted = False  # silence is given instead of what is heard
         self.gone = False  # it is being waited for
         self._follows_default, self._say = wanted is None, say
@@ -54,8 +57,10 @@ class Microphone:
         """Opens it.
 
         Raises:
-            MicrophoneError: it cannot be opened.
+            MicrophoneError: it is not there, or cannot be opened.
         """
+        if self._look:
+            self.device = await self._thread.run(self._look_again)
         self._capture = await opened(self._thread, self.device)
         self._keeper = asyncio.create_task(self._keep())
         return self
@@ -128,12 +133,12 @@ class Microphone:
             if self._capture.is_over(time.monotonic()):
                 await closed(self._thread, self._capture)
                 with suppress(MicrophoneError):  # it is not there yet: the next look may find it
-                    await self._thread.run(restart_portaudio)
-                    self._capture = await opened(self._thread, await self._thread.run(self._again))
+                    self._capture = await opened(self._thread, await self._thread.run(self._look_again))
             elif not await self._thread.run(partial(is_there, self._capture.device)):
                 self._capture.end()
 
-    def _again(self) -> Device:
+    def _look_again(self) -> Device:
         """The same device, whatever its number is now; or the default, whatever that is now."""
+        restart_portaudio()
         devices = inputs()
         return default_input(devices) if self._follows_default else again(self.device, devices)

@@ -66,5 +66,5 @@ async def _hear_here(given: Namespace, device: Device, outlet: Outlet) -> None:
     from streamer.worker import Worker
 
     async with Worker(engine) as worker:
-        listen = lambda: hear(given.microphone, device, outlet, lambda run, _: worker.open(given.options, run.take))  # noqa: E731
-        await persist(listen, outlet)
+        feed = lambda run, _screen: worker.open(given.options, run.take)  # noqa: E731
+        await persist(lambda again: hear(given.microphone, device, outlet, feed, again=again), outlet)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -148,3 +149,25 @@ async def test_the_thread_passes_errors_on_and_survives_them() -> None:
         await thread.run(lambda: 1 // 0)
     assert await thread.run(lambda: 42) == 42
     await thread.stop()
+
+
+@pytest.mark.parametrize("wanted", ["Desk", None], ids=["the one that was wanted", "the default"])
+async def test_a_device_that_was_found_long_ago_is_looked_for_again(
+    monkeypatch: pytest.MonkeyPatch, wanted: str | None
+) -> None:
+    """PortAudio gives numbers anew whenever it starts: that of the desk is the lamp's now."""
+    lamp, desk = replace(PLAIN, name="Lamp"), replace(STEREO, index=1, is_default=False, portaudio=7)
+    done: list[str] = []
+
+    async def opened(_thread: PortAudioThread, device: Device) -> Capture:
+        done.append(f"open {device.name} at {device.portaudio}")
+        return Capture(device, device.rate, device.channels)
+
+    monkeypatch.setattr("streamer.microphone.restart_portaudio", lambda: done.append("restart"))
+    monkeypatch.setattr("streamer.microphone.inputs", lambda: [lamp, desk])
+    monkeypatch.setattr("streamer.microphone.opened", opened)
+    microphone = Microphone(wanted, STEREO, lambda _: None, look=True)
+    await microphone.__aenter__()
+    microphone._keeper.cancel()
+    assert done == ["restart", "open Desk at 7" if wanted else "open Lamp at 0"]
+    assert microphone.device.name == (wanted or "Lamp")

@@ -269,18 +269,17 @@ class Heard:
 
 async def test_a_lost_server_is_tried_again_and_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "FIRST_WAIT_SECONDS", 0.001)
-    heard, attempts = Heard(), 0
+    heard, attempts = Heard(), list[bool]()
 
-    async def once() -> None:
-        nonlocal attempts
-        attempts += 1
-        raise UnauthorizedError("the wrong token") if attempts == 4 else UnreachableError("nobody listens")
+    async def once(again: bool) -> None:
+        attempts.append(again)
+        raise UnauthorizedError("the wrong token") if len(attempts) == 4 else UnreachableError("nobody listens")
 
     async with asyncio.timeout(10):
         await persist(once, heard.outlet)
     assert heard.said == ["nobody listens. Trying again …"]
     assert heard.troubles[-1] == "the wrong token", "that would not get better"
-    assert attempts == 4
+    assert attempts == [False, True, True, True]
 
 
 def test_who_has_muted_the_microphone_has_muted_the_next_one_too() -> None:

@@ -81,19 +81,20 @@ async def hear(
     outlet: Outlet,
     open_feed: Callable[[Captioning, CaptionScreen], Feed],
     excuse: str = TOO_SLOW,
+    again: bool = False,
 ) -> None:
-    """Shows what a microphone hears, until the feed gives up.
+    """Shows what a microphone hears, until the feed gives up; `again`: it did so before, with another number perhaps.
 
     Raises:
         CaptionsError: it has.
         MicrophoneError: the microphone cannot be opened.
     """
     screen = CaptionScreen(outlet, Status(device.name))
-    async with Microphone(wanted, device, outlet.say) as microphone:
+    async with Microphone(wanted, device, outlet.say, again) as microphone:
         microphone.muted = outlet.muted
         outlet.microphone = microphone
         outlet.trouble("")
-        outlet.say(f"Listening to {device.name}")
+        outlet.say(f"Listening to {microphone.device.name}")
         captioning = Captioning(microphone, screen, screen.status)
         await captioning.run(open_feed(captioning, screen), excuse)
 
@@ -103,9 +104,10 @@ async def hear_far(
 ) -> None:
     """Has a daemon write down what a microphone hears."""
 
-    async def once() -> None:
+    async def once(again: bool) -> None:
         async with connect(url, token=token, encoding=ENCODING, **choices) as captions:
-            await hear(wanted, device, outlet, lambda run, screen: RemoteFeed(captions, run, screen.say), EXCUSE)
+            feed = lambda run, screen: RemoteFeed(captions, run, screen.say)  # noqa: E731
+            await hear(wanted, device, outlet, feed, EXCUSE, again)
 
     await persist(once, outlet)
 
@@ -113,7 +115,7 @@ async def hear_far(
 async def follow(url: str, token: str | None, channel: str, outlet: Outlet) -> None:
     """Shows whoever speaks on a channel."""
 
-    async def once() -> None:
+    async def once(_again: bool) -> None:
         async with aclosing(watch(url, channel, token=token)) as events:
             async for event in events:
                 if event is None:
@@ -125,13 +127,13 @@ async def follow(url: str, token: str | None, channel: str, outlet: Outlet) -> N
     await persist(once, outlet)
 
 
-async def persist(once: Callable[[], Awaitable[None]], outlet: Outlet) -> None:
-    """Does it again whenever it fails, after a while; not if that would be in vain."""
-    clock, wait, told = asyncio.get_running_loop().time, FIRST_WAIT_SECONDS, ""
+async def persist(once: Callable[[bool], Awaitable[None]], outlet: Outlet) -> None:
+    """Does it again whenever it fails, after a while; not if that would be in vain. `once` is told if it is again."""
+    clock, wait, told, again = asyncio.get_running_loop().time, FIRST_WAIT_SECONDS, "", False
     while True:
         began = clock()
         try:
-            await once()
+            await once(again)
         except HOPELESS as error:
             outlet.trouble(str(error))
             return
@@ -143,6 +145,7 @@ async def persist(once: Callable[[], Awaitable[None]], outlet: Outlet) -> None:
             if message != told:  # it also takes the place of captions that are still there
                 outlet.say(message)
             told = message
+        again = True
         await asyncio.sleep(wait)
         wait = min(2 * wait, LONGEST_WAIT_SECONDS)
 

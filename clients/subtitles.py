@@ -11,10 +11,10 @@ from math import inf
 from typing import Literal
 
 from clients.plain import one_line
-from model.scripts import joined
+from model.scripts import columns, joined
 from streamer.events import Final, Word
 
-LINE_CHARACTERS = 42  # what broadcasters allow
+LINE_COLUMNS = 42  # what broadcasters allow: so many Latin characters, half as many Japanese or Chinese ones
 CUE_SECONDS = 7.0  # the longest; then the eye begins to read again
 SHORTEST_CUE_SECONDS = 1.0  # if the next one leaves the time
 PAUSE_SECONDS = 0.5  # as good a place to break as a full stop
@@ -101,7 +101,7 @@ def cues(final: Final) -> list[Cue]:
             lines = layout(words[start:end])
             if not lines or (start < end - 1 and _too_long(words[start:end])):
                 break  # longer ones do not fit either
-            emptiness = 1 - sum(map(len, lines)) / (2 * LINE_CHARACTERS)
+            emptiness = 1 - sum(map(columns, lines)) / (2 * LINE_COLUMNS)
             choices.append((best[start][0] + 1 + _break_cost(words, end) + emptiness**2, start))
         best.append(min(choices))
     found = []
@@ -117,13 +117,14 @@ def layout(words: Sequence[Word]) -> tuple[str, ...]:
     """The words on one line or two, the second if possible beginning after a pause. Empty if they do not fit."""
     texts = [word.word for word in words]
     whole = joined(texts)
-    if len(whole) <= LINE_CHARACTERS:
+    if columns(whole) <= LINE_COLUMNS:
         return (whole,)
     pairs = []
     for middle in range(1, len(words)):
         lines = (joined(texts[:middle]), joined(texts[middle:]))
-        if max(map(len, lines)) <= LINE_CHARACTERS:
-            unevenness = abs(len(lines[0]) - len(lines[1])) / LINE_CHARACTERS
+        first, second = map(columns, lines)
+        if max(first, second) <= LINE_COLUMNS:
+            unevenness = abs(first - second) / LINE_COLUMNS
             pairs.append((_break_cost(words, middle) + unevenness, lines))
     return min(pairs)[1] if pairs else ()
 
@@ -161,10 +162,20 @@ def _short_words(final: Final) -> list[Word]:
     for word in words:
         turn = f"[Speaker {word.speaker}]: " if word.speaker not in (None, speaker) else ""
         text, speaker = turn + one_line(word.word), word.speaker
-        count = -(-len(text) // LINE_CHARACTERS)
-        step = (word.end - word.start) / max(count, 1)
-        for index in range(count):
-            piece = text[index * LINE_CHARACTERS : (index + 1) * LINE_CHARACTERS]
+        parts = _parts(text)
+        step = (word.end - word.start) / max(len(parts), 1)
+        for index, part in enumerate(parts):
             start, end = word.start + index * step, word.start + (index + 1) * step
-            pieces.append(Word(piece, start, end, word.confidence, speaker))
+            pieces.append(Word(part, start, end, word.confidence, speaker))
     return pieces
+
+
+def _parts(text: str) -> list[str]:
+    """Text in pieces that each fit a line."""
+    parts = list[str]()
+    for character in text:
+        if parts and columns(parts[-1] + character) <= LINE_COLUMNS:
+            parts[-1] += character
+        else:
+            parts.append(character)
+    return parts

@@ -25,6 +25,11 @@ def apart(before: str, after: str) -> bool:
     return bool(before and after) and not (spaceless(before[-1]) or spaceless(after[0]))
 
 
+def columns(text: str) -> int:
+    """How wide text is, in Latin letters: characters of these scripts are twice as wide."""
+    return sum(2 if spaceless(character) else 1 for character in text)
+
+
 def joined(words: Iterable[str]) -> str:
     """Words as a line of text, with spaces where their scripts have them."""
     text = ""

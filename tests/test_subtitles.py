@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clients.formats import writer
-from clients.subtitles import CUE_SECONDS, LINE_CHARACTERS, SubtitleWriter, cues
+from clients.subtitles import CUE_SECONDS, LINE_COLUMNS, SubtitleWriter, cues
+from model.scripts import columns
 from streamer.events import Final, Word
 
 TEXTS = st.text(st.characters(categories=["L", "N", "P"], exclude_characters="<>&{}-"), min_size=1, max_size=60)
@@ -61,7 +62,7 @@ def test_whatever_is_said_the_subtitles_are_valid(finals: list[Final]) -> None:
         assert cue.end > cue.start
         lines = cue.content.split("\n")
         assert len(lines) <= 2
-        assert max(map(len, lines)) <= LINE_CHARACTERS
+        assert max(map(columns, lines)) <= LINE_COLUMNS
     for one, next_one in pairwise(found):
         assert one.end <= next_one.start
     captions = webvtt.from_string(written("vtt", *finals)).captions
@@ -75,6 +76,14 @@ def test_a_sentence_is_not_divided_if_it_fits() -> None:
         "The last bus leaves at midnight.",
         "Do not be late, because nobody waits for those who are.",
     ]
+
+
+def test_what_is_written_without_spaces_is_as_wide_as_twice_as_many_letters() -> None:
+    text = "今日はとても天気がいいので、みんなで海まで歩いて行きましょう。" * 2
+    words = tuple(Word(letter, 0.1 * at, 0.1 * at + 0.1, 0.5) for at, letter in enumerate(text))
+    lines = [line for cue in cues(Final(0, 0.0, 6.4, text, words)) for line in cue.lines]
+    assert "".join(lines) == text
+    assert max(map(len, lines)) <= 21
 
 
 def test_without_punctuation_pauses_divide() -> None:

@@ -1,6 +1,6 @@
 // Transcripts as files: plain text, SubRip, WebVTT. The same cues as clients/subtitles.py makes; a test compares them.
 
-const LINE_CHARACTERS = 42; // what broadcasters allow
+const LINE_COLUMNS = 42; // what broadcasters allow: so many Latin characters, half as many Japanese or Chinese ones
 const CUE_SECONDS = 7; // the longest; then the eye begins to read again
 const SHORTEST_CUE_SECONDS = 1; // if the next one leaves the time
 const PAUSE_SECONDS = 0.5; // as good a place to break as a full stop
@@ -49,7 +49,7 @@ function cuesOf(final) {
     for (let start = end - 1; start >= 0; start--) {
       const lines = layout(words.slice(start, end));
       if (!lines || (start < end - 1 && tooLong(words, start, end))) break; // longer ones do not fit either
-      const emptiness = 1 - length(lines.join("")) / (2 * LINE_CHARACTERS);
+      const emptiness = 1 - columns(lines.join("")) / (2 * LINE_COLUMNS);
       const cost = best[start].cost + 1 + breakCost(words, end) + emptiness ** 2;
       if (cost <= cheapest.cost) cheapest = { cost, start };
     }
@@ -67,13 +67,13 @@ function cuesOf(final) {
 function layout(words) {
   const texts = words.map(({ word }) => word);
   const whole = joined(texts);
-  if (length(whole) <= LINE_CHARACTERS) return [whole];
+  if (columns(whole) <= LINE_COLUMNS) return [whole];
   let best = null;
   for (let middle = 1; middle < words.length; middle++) {
     const lines = [joined(texts.slice(0, middle)), joined(texts.slice(middle))];
-    const [first, second] = lines.map(length);
-    if (Math.max(first, second) > LINE_CHARACTERS) continue;
-    const cost = breakCost(words, middle) + Math.abs(first - second) / LINE_CHARACTERS;
+    const [first, second] = lines.map(columns);
+    if (Math.max(first, second) > LINE_COLUMNS) continue;
+    const cost = breakCost(words, middle) + Math.abs(first - second) / LINE_COLUMNS;
     if (!best || cost < best.cost) best = { cost, lines };
   }
   return best && best.lines;
@@ -104,15 +104,9 @@ function shortWords(final) {
   return words.flatMap(({ word, start, end, speaker = null }) => {
     const turn = speaker !== null && speaker !== before ? `[Speaker ${speaker}]: ` : "";
     before = speaker;
-    const letters = [...turn, ...word.split(/\s+/).filter(Boolean).join(" ")];
-    const count = Math.ceil(letters.length / LINE_CHARACTERS);
-    const each = (end - start) / Math.max(count, 1);
-    return Array.from({ length: count }, (_, index) => ({
-      word: letters.slice(index * LINE_CHARACTERS, (index + 1) * LINE_CHARACTERS).join(""),
-      start: start + index * each,
-      end: start + (index + 1) * each,
-      speaker,
-    }));
+    const parts = partsOf(turn + word.split(/\s+/).filter(Boolean).join(" "));
+    const each = (end - start) / Math.max(parts.length, 1);
+    return parts.map((part, index) => ({ word: part, start: start + index * each, end: start + (index + 1) * each, speaker }));
   });
 }
 
@@ -122,8 +116,19 @@ function joined(words) {
   return words.reduce((text, word) => text + (apart(text, word) ? " " : "") + word, "");
 }
 
-function length(text) {
-  return [...text].length; // an emoji is one character, not two
+// How wide text is, in Latin letters: characters of scripts without spaces are twice as wide.
+function columns(text) {
+  return [...text].reduce((sum, character) => sum + (SPACELESS.test(character) ? 2 : 1), 0);
+}
+
+// Text in pieces that each fit a line.
+function partsOf(text) {
+  const parts = [];
+  for (const character of text) {
+    if (parts.length && columns(parts.at(-1) + character) <= LINE_COLUMNS) parts[parts.length - 1] += character;
+    else parts.push(character);
+  }
+  return parts;
 }
 
 function clock(milliseconds, point) {

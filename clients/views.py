@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import io
+import os
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
 from clients.formats import writer
+from clients.livefile import LiveFile
 from clients.promised import Promised
 from clients.terminal import EventView, PipeView, TerminalView, View, can_draw
-from streamer.events import Event
+from streamer.events import Event, Final
 
 
 class Audience:
@@ -28,13 +29,18 @@ class Audience:
             given: what the user typed: `format`, `events`, `live`.
             model: what transcripts say they were made with.
             output: the transcript's file.
+
+        Raises:
+            OSError: it cannot be written.
         """
-        self._complain, self._output, self._file = complain, output, io.StringIO()
-        self._whole = False  # the transcript is, and on disk
+        self._complain, self._output = complain, output
+        self._whole = False  # the transcript is, and has its name
+        self._heard = False  # something of it is
         self._promised = Promised()
         self._views: list[View] = []
         if output:
-            self._views.append(PipeView(self._file, writer(given.format, model)))
+            self._part.unlink(missing_ok=True)
+            self._views.append(LiveFile(self._part, writer(given.format, model)))
         shown = "text" if output else given.format
         if given.events:
             self._views.append(EventView(out))
@@ -52,29 +58,34 @@ class Audience:
             for view in self._views:  # the file first
                 if final and not isinstance(view, EventView):
                     view.show(final)
+                    self._heard = True
                 view.close()
         finally:
-            if not self._whole:
-                self._write_part()
+            if self._output and not self._whole:
+                if self._heard:
+                    self._complain(f"{self._part} is as far as it was heard")
+                else:
+                    self._part.unlink(missing_ok=True)
+
+    @property
+    def _part(self) -> Path:
+        """The file as long as it grows: half of a transcript looks like a whole one, so it has another name."""
+        assert self._output is not None, "nothing is written"
+        return self._output.with_suffix(f".part{self._output.suffix}")
 
     def show(self, event: Event) -> None:
-        """Shows it to all."""
+        """Shows it to all.
+
+        Raises:
+            OSError: it cannot be written any more.
+        """
         self._promised.take(event)
+        self._heard |= isinstance(event, Final)
         for view in self._views:
             view.show(event)
 
     def write(self) -> None:
-        """Puts the transcript on disk: it is whole."""
+        """Gives the transcript its name: it is whole. What had that name before is there until then."""
         if self._output:
-            self._write(self._output)
+            os.replace(self._part, self._output)
         self._whole = True
-
-    def _write_part(self) -> None:
-        """Half of a transcript looks like a whole one, so it gets another name."""
-        if self._output and self._file.getvalue():
-            part = self._output.with_suffix(f".part{self._output.suffix}")
-            self._write(part)
-            self._complain(f"{part} is as far as it was heard")
-
-    def _write(self, path: Path) -> None:
-        path.write_text(self._file.getvalue(), encoding="utf-8", newline="\n")

@@ -317,6 +317,17 @@ def test_an_interruption_leaves_a_file_that_says_it_is_not_whole(tmp_path: Path)
     assert [word for cue in srt.parse(part.read_text()) for word in cue.content.split()] == shown.split()
 
 
+def test_a_crash_loses_nothing_that_was_final_and_leaves_the_older_transcript(tmp_path: Path) -> None:
+    (tmp_path / "talk.srt").write_text("of yesterday")
+    with start(TALK, "--live", "--speed", "4", "--format", "srt", "--output", str(tmp_path)) as process:
+        shown = process.stdout.readline()
+        process.kill()
+    part = tmp_path / "talk.part.srt"
+    words = [word for cue in srt.parse(part.read_text()) for word in cue.content.split()]
+    assert words[: len(shown.split())] == shown.split()
+    assert (tmp_path / "talk.srt").read_text() == "of yesterday"
+
+
 def test_interruptions_end_the_wait_for_a_silent_pipe(tmp_path: Path) -> None:
     with open_recording(TALK) as recording:
         path = write(tmp_path / "talk.wav", np.concatenate(list(recording.chunks(16_000))))

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TextIO
 
+from clients.arguments import Parser
 from streamer.portaudio import MicrophoneError, quiet_libraries, sounddevice
 
 SERVER_DEVICE = "pulse"  # what PortAudio calls the sound server
@@ -132,7 +133,14 @@ def show_devices(out: TextIO) -> None:
 
 
 def main(arguments: Sequence[str], complain: Callable[[str], None]) -> int:
-    """`granite-stream devices`."""
+    """`granite-stream devices`.
+
+    Raises:
+        SystemExit: help was asked for (0), or it makes no sense (2).
+    """
+    parser = Parser(prog="granite-stream devices", description="Lists what can be listened to.", allow_abbrev=False)
+    parser.complain = complain
+    parser.parse_args(arguments)
     try:
         with quiet_libraries():
             show_devices(sys.stdout)

@@ -136,3 +136,12 @@ def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, error: 
     monkeypatch.setattr(builtins, "__import__", fail)
     with pytest.raises(MicrophoneError, match=cure):
         sounddevice()
+
+
+@pytest.mark.parametrize(("typed", "code"), [("--help", 0), ("Desk", 2)])
+def test_what_is_typed_is_looked_at_before_any_device(capsys, typed, code):
+    said = []
+    with pytest.raises(SystemExit) as ended:
+        devices.main([typed], said.append)
+    assert ended.value.code == code
+    assert "granite-stream devices" in "".join(said) + capsys.readouterr().out

@@ -12,6 +12,7 @@ from hypothesis import strategies as some
 
 from clients.errors import UnauthorizedError, UnreachableError
 from clients.overlay import sources
+from clients.overlay.arguments import parse
 from clients.overlay.board import Board, Shown
 from clients.overlay.look import LEAST_WIDTH, Look, placed, remember, remembered, wide
 from clients.overlay.roll import Roll, Row, wrap
@@ -253,6 +254,35 @@ def test_a_look_that_makes_no_sense_is_refused(tmp_path: Path, value: dict[str, 
 def test_what_is_written_is_readable_by_people(tmp_path: Path) -> None:
     remember(tmp_path / "overlay.json", Look())
     assert json.loads((tmp_path / "overlay.json").read_text())["position"] == "bottom"
+
+
+# --- what a user may type ---
+
+
+@pytest.mark.parametrize(
+    ("typed", "fault"),
+    [
+        ("--channel stage", "--channel is one of a daemon; name it"),
+        ("ws://h --channel stage --device Desk", "--device is a microphone of your own"),
+        ("ws://h --model ibm-granite/any", "--model is for an overlay without URL; a daemon has its own"),
+        ("ws://h --device cpu", "--device is for an overlay without URL"),
+        ("ws://h --channel stage --max-segment 9", "leave out --max-segment"),
+        ("ws://h --channel stage --no-punctuate", "leave out --punctuate"),
+    ],
+)
+def test_what_would_do_nothing_is_refused(typed: str, fault: str) -> None:
+    said: list[str] = []
+    with pytest.raises(SystemExit) as ended:
+        parse(typed.split(), said.append)
+    assert ended.value.code == 2
+    assert fault in said[0]
+
+
+@pytest.mark.parametrize(
+    "typed", ["", "--model any --device cpu --step 300", "ws://h --device Desk --step 300", "ws://h --channel stage"]
+)
+def test_what_does_something_is_taken(typed: str) -> None:
+    assert parse(typed.split(), print).order is None
 
 
 # --- where captions come from ---

@@ -52,7 +52,23 @@ def parse(arguments: Sequence[str], complain: Callable[[str], None]) -> argparse
         parser.error(str(error))
     given.options = stream_options(parser, given)
     given.choices = choices(given)
+    _check_that_all_is_obeyed(parser, given)
     return given
+
+
+def _check_that_all_is_obeyed(parser: Parser, given: argparse.Namespace) -> None:
+    """What would do nothing is a misunderstanding."""
+    here = [name for name in ("model", "dtype", "quantize", "compile", "threads") if _is_given(parser, given, name)]
+    if given.url and (here or given.device != "auto"):
+        parser.error(f"--{here[0] if here else 'device'} is for an overlay without URL; a daemon has its own")
+    chosen = [name.removesuffix("_ms").removesuffix("_seconds") for name in given.choices if name != "channel"]
+    if given.channel and chosen:
+        option = chosen[0].replace("_", "-")
+        parser.error(f"--channel shows what others say, as they have it written down; leave out --{option}")
+
+
+def _is_given(parser: Parser, given: argparse.Namespace, name: str) -> bool:
+    return bool(getattr(given, name) != parser.get_default(name))
 
 
 def _parser() -> Parser:

@@ -33,6 +33,7 @@ class ExpiredError(CaptionsError):
     """The connection was lost for too long: the server has forgotten the session."""
 
 
+HOPELESS = (UnauthorizedError, AddressError, BadRequestError)  # trying again would not help
 CODES: dict[str, type[CaptionsError]] = {  # of an error event; others are the root
     "bad_message": BadRequestError,
     "bad_audio": BadRequestError,

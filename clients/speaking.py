@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from argparse import Namespace
 from contextlib import ExitStack
+from functools import partial
 
 from clients.connection import connect
 from clients.console import Complain, caption, prepared
@@ -38,7 +39,8 @@ def speak(given: Namespace, token: str | None, complain: Complain) -> int:
 async def _speak(
     given: Namespace, token: str | None, device: Device, status: Status, waiting: ExitStack, complain: Complain
 ) -> int:
-    async with connect(given.url, token=token, encoding=ENCODING, **given.choices) as captions:
+    stream = partial(connect, given.url, token=token, encoding=ENCODING, **given.choices)
+    async with stream() as captions:
         waiting.close()
         return await caption(
             given,
@@ -46,6 +48,6 @@ async def _speak(
             status,
             captions.model,
             complain,
-            lambda run, display: RemoteFeed(captions, run, display.say),
+            lambda run, display: RemoteFeed(captions, run, display.say, stream),
             EXCUSE,
         )

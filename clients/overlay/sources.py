@@ -13,7 +13,7 @@ from threading import Thread
 from typing import Any
 
 from clients.connection import Choices, connect
-from clients.errors import AddressError, BadRequestError, CaptionsError, UnauthorizedError
+from clients.errors import HOPELESS, CaptionsError
 from clients.live import TOO_SLOW, Captioning, Feed
 from clients.remote import ENCODING, EXCUSE, RemoteFeed
 from clients.status import Status
@@ -26,7 +26,6 @@ from streamer.portaudio import MicrophoneError
 FIRST_WAIT_SECONDS = 1.0  # before the next attempt
 LONGEST_WAIT_SECONDS = 8.0
 STEADY_SECONDS = 10.0  # what lasted so long was well
-HOPELESS = (UnauthorizedError, AddressError, BadRequestError)  # trying again would not help
 
 
 @dataclass(slots=True)

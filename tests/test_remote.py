@@ -1,0 +1,168 @@
+"""The feed of a microphone at a daemon: what it does when a stream cannot go on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import numpy as np
+import pytest
+
+from clients import remote
+from clients.connection import connect
+from clients.errors import CaptionsError, RefusedError, UnauthorizedError, of_close
+from clients.remote import ENCODING, RemoteFeed
+from model import GraniteSpeech
+from streamer.events import Done, Event, Final, Partial, SpeechStarted
+from tests.servers import until
+from tests.speaking import FINALS_ONLY, PIECE, finals, local, recording, service
+
+SILENCE = np.zeros(24_000, np.float32)
+
+
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "FIRST_WAIT_SECONDS", 0.01)
+
+
+class Run:
+    """Stands for `Captioning`: keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.said: list[str] = []
+        self.failure: Exception | None = None
+        self.over = asyncio.Event()
+
+    def take(self, events: list[Event]) -> None:
+        self.events += events
+        if isinstance(events[-1], Done):
+            self.over.set()
+
+    def fail(self, error: Exception) -> None:
+        self.failure = error
+        self.over.set()
+
+
+def push(feed: RemoteFeed, samples: np.ndarray) -> None:
+    for start in range(0, len(samples), PIECE):
+        feed.push(samples[start : start + PIECE])
+
+
+async def test_a_daemon_that_is_restarted_is_followed_by_the_next_one_without_a_word_lost(nano: GraniteSpeech) -> None:
+    first, second = np.concatenate([recording(0), SILENCE]), recording(1)
+    run = Run()
+    async with service(nano) as one, service(nano) as other:
+        choices = {"encoding": ENCODING, "partials": False}
+        async with connect(one.url, **choices) as captions:
+            feed = RemoteFeed(captions, run, run.said.append, partial(connect, other.url, **choices))
+            push(feed, first)
+            await until(lambda: feed.waiting_seconds < 0.5 and finals(run.events))
+            one.server.sessions.drain()
+            await until(lambda: run.said)
+            push(feed, second)
+            assert feed.waiting_seconds == pytest.approx(len(second) / 16_000)
+            feed.end()
+            await asyncio.wait_for(run.over.wait(), 60)
+            feed.drop()
+        await other.all_gone()
+    seconds = len(first) / 16_000
+    expected = [*finals(local(nano, 0, FINALS_ONLY)), *finals(local(nano, 1, FINALS_ONLY))]
+    found = finals(run.events)
+    assert [final.text for final in found] == [final.text for final in expected]
+    assert [final.segment for final in found] == list(range(len(found)))
+    later = found[-1]
+    assert later.start == pytest.approx(expected[-1].start + seconds, abs=0.002)
+    assert [word.start for word in later.words] == pytest.approx(
+        [word.start + seconds for word in expected[-1].words], abs=0.002
+    )
+    assert run.events[-1] == Done(pytest.approx((len(first) + len(second)) / 16_000, abs=0.002))
+    assert run.said == [f"{of_close(1012, '')}. Trying again …", "the server is back"]
+
+
+class Scripted:
+    """A stream that says this, and ends so."""
+
+    online, waiting_seconds = True, 0.0
+
+    def __init__(self, *events: Event, error: Exception | None = None) -> None:
+        self._events, self._error = list(events), error
+        self.heard: list[np.ndarray] = []
+
+    @property
+    def rest(self) -> bytes:
+        """It never takes anything for good."""
+        return b"".join(samples.tobytes() for samples in self.heard)
+
+    async def send(self, samples: np.ndarray) -> None:
+        self.heard.append(samples)
+
+    async def stop(self) -> None:
+        """Nothing follows."""
+
+    def __aiter__(self) -> Scripted:
+        return self
+
+    async def __anext__(self) -> Event:
+        await asyncio.sleep(0.02)  # what is to be sent goes out first
+        if self._events:
+            return self._events.pop(0)
+        raise self._error or StopAsyncIteration
+
+
+def following(*streams: Scripted | Exception):
+    """Opens one stream after the other, or fails to."""
+    line = iter(streams)
+
+    @asynccontextmanager
+    async def again() -> AsyncIterator[Scripted]:
+        stream = next(line)
+        if isinstance(stream, Exception):
+            raise stream
+        yield stream
+
+    return again
+
+
+async def test_what_was_committed_when_a_daemon_died_is_final_and_what_it_had_not_taken_is_said_again() -> None:
+    run, samples = Run(), np.arange(6, dtype="<f4")
+    died = Scripted(
+        SpeechStarted(0, 0.1),
+        Partial(0, 0.1, 0.3, "so it", " is"),
+        error=CaptionsError("the server forgot the session"),
+    )
+    lives = Scripted(SpeechStarted(0, 0.0), Final(0, 0.0, 0.5, "is done"), Done(0.5))
+    busy = RefusedError("the server is busy")
+    feed = RemoteFeed(died, run, run.said.append, following(busy, busy, lives))
+    feed.push(samples[:4])
+    await until(lambda: died.heard)
+    feed.push(samples[4:])
+    await asyncio.wait_for(run.over.wait(), 10)
+    feed.drop()
+    assert run.failure is None
+    assert [event for event in run.events if not isinstance(event, Partial)] == [
+        SpeechStarted(0, 0.1),
+        Final(0, 0.1, 0.3, "so it"),
+        SpeechStarted(1, 0.0),
+        Final(1, 0.0, 0.5, "is done"),
+        Done(0.5),
+    ]
+    assert np.concatenate(lives.heard).tolist() == samples.tolist()
+    assert run.said == [
+        "the server forgot the session. Trying again …",
+        "the server is busy. Trying again …",
+        "the server is back",
+    ]
+
+
+@pytest.mark.parametrize("ends", ["hopeless", "ended", "alone"])
+async def test_where_another_stream_would_not_help_the_run_ends(ends: str) -> None:
+    run, lost, wrong = Run(), CaptionsError("lost"), UnauthorizedError("another token")
+    again = None if ends == "alone" else following(wrong)
+    feed = RemoteFeed(Scripted(error=lost), run, run.said.append, again)
+    if ends == "ended":
+        feed.end()
+    await asyncio.wait_for(run.over.wait(), 10)
+    assert run.failure is (wrong if ends == "hopeless" else lost)

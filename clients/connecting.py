@@ -28,6 +28,7 @@ from clients.background import in_background
 from clients.connection import Captions, connect
 from clients.errors import BadRequestError, CaptionsError
 from clients.formats import FORMATS
+from clients.suspension import Suspension
 from clients.views import Audience
 from streamer.incoming import SAMPLE_RATE, Samples
 from streamer.pace import at_the_speed_of_speech
@@ -66,7 +67,7 @@ class Visit:
 
     def __init__(self, given: argparse.Namespace, token: str | None, complain: Callable[[str], None]) -> None:
         self._given, self._token, self._complain = given, token, complain
-        self._interruptions = 0
+        self._interruptions, self._suspension = 0, Suspension()
         self._speaking: asyncio.Task[None] | None = None
 
     async def run(self) -> int:
@@ -97,7 +98,10 @@ class Visit:
                 await self._caption(captions, pieces, output)
 
     async def _caption(self, captions: Captions, pieces: AsyncIterator[Samples], output: Path | None) -> None:
-        with Audience(sys.stdout, self._complain, self._given, captions.model, output) as audience:
+        with (
+            Audience(sys.stdout, self._complain, self._given, captions.model, output) as audience,
+            self._suspension.leaving(audience.leave),
+        ):
             self._speaking = asyncio.create_task(self._speak(captions, pieces))
             try:
                 async for event in captions:
@@ -124,7 +128,8 @@ class Visit:
             speed = self._given.speed
             if speed is None:  # a pipe has its own clock
                 speed = 0 if recording.is_pipe else 1
-            yield from at_the_speed_of_speech(chunks, speed * SAMPLE_RATE) if speed else chunks
+            clock = self._suspension.clock
+            yield from at_the_speed_of_speech(chunks, speed * SAMPLE_RATE, clock=clock) if speed else chunks
             if recording.warning:
                 self._complain(recording.warning)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +12,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from clients.terminal import CLEAN
+
 
 class ProgressBar:
     """Name, bar, real-time factor and time left of one recording; use it as a context."""
 
     def __init__(self, out: TextIO, name: str, duration_seconds: float | None, shown: bool = True) -> None:
-        self._shown = shown and out.isatty()
+        self._shown, self._out = shown and out.isatty(), out
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -44,6 +47,11 @@ class ProgressBar:
         self._done_seconds += audio_seconds
         speed = self._done_seconds / max(time.monotonic() - self._started, 1e-3)
         self._progress.update(self._task, advance=audio_seconds, speed=f"{speed:.0f}x real time")
+
+    def leave(self) -> None:
+        """Leaves the terminal to another program until the bar is drawn again; may be called at any moment."""
+        if self._shown:
+            os.write(self._out.fileno(), CLEAN.encode())
 
     @contextmanager
     def hidden(self) -> Iterator[None]:

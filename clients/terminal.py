@@ -22,6 +22,7 @@ HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 BEGIN_UPDATE, END_UPDATE = "\x1b[?2026h", "\x1b[?2026l"  # drawn at once where the terminal knows it, else ignored
 WRAP_OFF, WRAP_ON = "\x1b[?7l", "\x1b[?7h"
 ERASE_LINE, ERASE_BELOW = "\x1b[K", "\x1b[J"
+CLEAN = f"\r{ERASE_BELOW}{WRAP_ON}{SHOW_CURSOR}"
 DIM, PLAIN = "\x1b[2m", "\x1b[0m"
 
 
@@ -131,8 +132,13 @@ class TerminalView:
     def close(self) -> None:
         """Takes the open segment off the screen and gives the cursor back; finals stay."""
         self._drawn = []
-        self._out.write(f"\r{ERASE_BELOW}{WRAP_ON}{SHOW_CURSOR}")
+        self._out.write(CLEAN)
         self._out.flush()
+
+    def leave(self) -> None:
+        """The same for a while, also in the midst of a `show`: a signal may come at any moment."""
+        self._drawn = []
+        os.write(self._out.fileno(), CLEAN.encode())
 
     def _draw(self, *said: str, dimmed: bool = False) -> None:
         columns, rows = self._size()

@@ -84,6 +84,12 @@ class Audience:
         for view in self._views:
             view.show(event)
 
+    def leave(self) -> None:
+        """Leaves a terminal to another program until there is something to show; may be called at any moment."""
+        for view in self._views:
+            if isinstance(view, TerminalView):
+                view.leave()
+
     def write(self) -> None:
         """Gives the transcript its name: it is whole. What had that name before is there until then."""
         if self._output:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from clients.progress import ProgressBar
+from clients.suspension import Suspension
 from clients.views import Audience
 from model import AudioError, GraniteStreamError
 from model.features import SAMPLE_RATE
@@ -51,7 +52,7 @@ class Transcription:
     def __init__(self, arguments: Namespace, complain: Callable[[str], None]) -> None:
         """Takes what `streamer.command.parse` found; `complain` tells the user one line."""
         self._arguments, self._complain = arguments, complain
-        self._interruption = Interruption()
+        self._interruption, self._suspension = Interruption(), Suspension()
 
     def run(self) -> bool:
         """Transcribes all files; what goes wrong in one does not stop the others, but makes the answer false.
@@ -91,6 +92,7 @@ class Transcription:
                 ProgressBar(
                     sys.stderr, recording.name, recording.duration_seconds, shown=not self._arguments.live
                 ) as bar,
+                self._suspension.leaving(audience.leave, bar.leave),
             ):
                 for samples in self._pieces(recording):
                     self._show(audience, stream.feed(samples), bar)
@@ -115,7 +117,8 @@ class Transcription:
         if speed is None and recording.is_pipe:  # it has its own clock: somebody may just be speaking into it
             return as_it_comes(chunks, lambda: recording.more_has_come)
         speed = 1 if speed is None else speed
-        return at_the_speed_of_speech(chunks, speed * SAMPLE_RATE) if speed else chunks
+        clock = self._suspension.clock
+        return at_the_speed_of_speech(chunks, speed * SAMPLE_RATE, clock=clock) if speed else chunks
 
     def _show(self, audience: Audience, events: list[Event], bar: ProgressBar) -> None:
         with ExitStack() as stack:

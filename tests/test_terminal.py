@@ -3,7 +3,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 
 from clients.formats import writer
 from clients.plain import printable
+from clients.suspension import Suspension
 from clients.terminal import EventView, PipeView, TerminalView, wrap
 from streamer.events import Done, Event, Final, Partial, SpeechStarted
 
@@ -213,10 +216,12 @@ def tmux(tmp_path: Path) -> Iterator[Callable[..., str]]:
 
 PLAYER = """
 import json, sys
+from clients.suspension import Suspension
 from clients.terminal import TerminalView
 from streamer.events import Final, Partial
 view = TerminalView(sys.stdout)
 try:
+  with Suspension().leaving(view.leave):
     for line in open(sys.argv[1]):
         values = json.loads(line)
         view.show({"partial": Partial, "final": Final}[values.pop("type")](**values))
@@ -261,3 +266,47 @@ def test_in_a_real_terminal_a_resize_leaves_no_traces(tmp_path: Path, tmux: Call
         events.write(Final(0, 0, 2, text).to_json() + "\n")
     wait_until(lambda: captions() == f"{text}\nclosed", captions)
     assert tmux("display-message", "-p", "#{cursor_flag}").strip() == "1"
+
+
+def test_in_a_real_terminal_ctrl_z_leaves_it_to_the_shell_and_captions_go_on(
+    tmp_path: Path, tmux: Callable[..., str]
+) -> None:
+    (tmp_path / "player.py").write_text(PLAYER)
+    pipe = tmp_path / "events"
+    os.mkfifo(pipe)
+    root = str(Path(__file__).parent.parent)
+    shell = "bash --norc --noprofile -i"
+    tmux("new-session", "-d", "-x", "60", "-y", "12", "-e", f"PYTHONPATH={root}", shell)
+
+    def screen() -> str:
+        return tmux("capture-pane", "-p").rstrip()
+
+    def cursor() -> str:
+        return tmux("display-message", "-p", "#{cursor_flag}").strip()
+
+    tmux("send-keys", "clear; " + shlex.join([sys.executable, str(tmp_path / "player.py"), str(pipe)]), "Enter")
+    with pipe.open("w", buffering=1) as events:
+        events.write(Partial(0, 0, 1, "the museum has", " a large").to_json() + "\n")
+        wait_until(lambda: screen().endswith("the museum has a large"), screen)
+        assert cursor() == "0"
+        tmux("send-keys", "C-z")
+        wait_until(lambda: screen().splitlines()[-1].startswith("bash-"), screen)
+        assert cursor() == "1"
+        assert "museum" not in screen()
+        tmux("send-keys", "fg", "Enter")
+        events.write(Partial(0, 0, 1, "the museum has", " a large").to_json() + "\n")
+        wait_until(lambda: screen().endswith("the museum has a large"), screen)
+        events.write(Final(0, 0, 2, "the museum").to_json() + "\n")
+    wait_until(lambda: "the museum\nclosed\nbash-" in screen(), screen)
+
+
+def test_the_time_in_which_a_run_stands_still_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[str] = []
+    monkeypatch.setattr("os.kill", lambda _pid, _signal: time.sleep(0.3))
+    suspension = Suspension()
+    began, clock = time.monotonic(), suspension.clock()
+    with suspension.leaving(lambda: left.append("left")):
+        signal.raise_signal(signal.SIGTSTP)
+    away = (time.monotonic() - began) - (suspension.clock() - clock)
+    assert left == ["left"]
+    assert away == pytest.approx(0.3, abs=0.1)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from clients.formats import FORMATS
+from clients.livefile import part_of
 from model.tasks import TASKS, Wish
 from streamer.latency import LATENCIES
 from streamer.options import CHOICES, WISHES, Options
@@ -155,6 +156,10 @@ def outputs(
     name, times = Counter(name.casefold() for name in names).most_common(1)[0]  # some file systems ignore case
     if times > 1:
         parser.error(f"{times} files would be written to {name}; give each of them its own --output DIR")
+    parts = {part_of(Path(name)).name.casefold(): name for name in names}
+    for name in names:
+        if other := parts.get(name.casefold()):
+            parser.error(f"{name} would be written over while {other} is; give each of them its own --output DIR")
     return [directory / name for name in names]
 
 

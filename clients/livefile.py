@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 from clients.formats import Writer
 from streamer.events import Done, Event, Final
 
+MOST_SHARE = 0.05  # of the time may go into writing again what is in the file already
+MOST_NAME_BYTES = 255  # that file systems take
+
+
+def part_of(path: Path) -> Path:
+    """The name of a transcript as long as it grows: half of one looks like a whole one."""
+    stem, end = path.stem, f".part{path.suffix}"
+    while len(os.fsencode(stem + end)) > MOST_NAME_BYTES:
+        stem = stem[:-1]
+    return path.with_name(stem + end)
+
 
 class LiveFile:
     """A file that grows with each final. Its end, as long as another final may change it, is written again."""
 
-    def __init__(self, path: Path, writer: Writer) -> None:
-        """Makes the file.
+    def __init__(self, path: Path, writer: Writer, may_lag: bool = False) -> None:
+        """Makes the file; use `may_lag` where finals come fast.
+
+        Where its end is all of it, as with JSON, a long one then lags behind until it is closed.
 
         Raises:
             OSError: it is there already, or cannot be written.
         """
         path.touch(exist_ok=False)
-        self._path, self._writer = path, writer
+        self._path, self._writer, self._may_lag = path, writer, may_lag
         self._settled_bytes = 0
+        self._seconds: float | None = None  # of audio in what is final and not in the file yet
+        self._again_at = 0.0  # by the monotonic clock
         self._update("", 0.0)
 
     def show(self, event: Event) -> None:
@@ -33,6 +49,7 @@ class LiveFile:
             case Final():
                 self._update(self._writer.add(event), event.end)
             case Done():
+                self._again_at = 0.0
                 self._update("", event.audio_seconds)
 
     def mark(self, number: int, seconds: float) -> None:
@@ -40,9 +57,16 @@ class LiveFile:
         self._update(self._writer.mark(number, seconds), seconds)
 
     def close(self) -> None:
-        """Nothing to do: nothing is open, nothing is missing."""
+        """Writes what lags behind; nothing is open."""
+        if self._seconds is not None:
+            self._again_at = 0.0
+            self._update("", self._seconds)
 
     def _update(self, settled: str, audio_seconds: float) -> None:
+        self._seconds = audio_seconds
+        began = time.monotonic()
+        if self._may_lag and began < self._again_at and not settled:
+            return
         data, rest = settled.encode(), self._writer.finish(audio_seconds).encode()
         if self._settled_bytes or not rest:
             with self._path.open("r+b", buffering=0) as file:  # in place, for whoever reads along
@@ -50,7 +74,9 @@ class LiveFile:
                 file.write(data + rest)
                 file.truncate()
         else:  # all of it is new: a reader, or a crash, finds the old file or the new one, never half of it
-            fresh = self._path.with_name(f".{self._path.name}.new")
+            fresh = self._path.with_name(f".{os.getpid()}.new")  # the name itself may be as long as a name can be
             fresh.write_bytes(data + rest)
             os.replace(fresh, self._path)
+        now = time.monotonic()
         self._settled_bytes += len(data)
+        self._seconds, self._again_at = None, now + (now - began) / MOST_SHARE

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from math import inf
+from operator import add
 from typing import Literal
 
 from clients.plain import one_line
-from model.scripts import columns, joined
+from model.scripts import apart, columns, joined
 from streamer.events import Final, Word
 
 LINE_COLUMNS = 42  # what broadcasters allow: so many Latin characters, half as many Japanese or Chinese ones
@@ -116,17 +118,19 @@ def cues(final: Final) -> list[Cue]:
 def layout(words: Sequence[Word]) -> tuple[str, ...]:
     """The words on one line or two, the second if possible beginning after a pause. Empty if they do not fit."""
     texts = [word.word for word in words]
-    whole = joined(texts)
-    if columns(whole) <= LINE_COLUMNS:
-        return (whole,)
-    pairs = []
+    spaces = [int(apart(before, after)) for before, after in pairwise(texts)]
+    ends = list(accumulate(map(add, map(columns, texts), [0, *spaces])))  # columns up to the end of each word
+    if ends[-1] <= LINE_COLUMNS:
+        return (joined(texts),)
+    middles = []
     for middle in range(1, len(words)):
-        lines = (joined(texts[:middle]), joined(texts[middle:]))
-        first, second = map(columns, lines)
+        first, second = ends[middle - 1], ends[-1] - ends[middle - 1] - spaces[middle - 1]
         if max(first, second) <= LINE_COLUMNS:
-            unevenness = abs(first - second) / LINE_COLUMNS
-            pairs.append((_break_cost(words, middle) + unevenness, lines))
-    return min(pairs)[1] if pairs else ()
+            middles.append((_break_cost(words, middle) + abs(first - second) / LINE_COLUMNS, middle))
+    if not middles:
+        return ()
+    _, middle = min(middles)
+    return joined(texts[:middle]), joined(texts[middle:])
 
 
 def _too_long(words: Sequence[Word]) -> bool:

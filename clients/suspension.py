@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,9 +33,11 @@ class Suspension:
             os.kill(os.getpid(), signal.SIGSTOP)
             self._away_seconds += time.monotonic() - began
 
+        if sys.platform == "win32" or current_thread() is not main_thread():  # it cannot come, or not be caught
+            yield
+            return
         before = signal.getsignal(signal.SIGTSTP)
-        # elsewhere signals cannot be caught; where they are ignored, whoever started the program wants no such thing
-        if current_thread() is not main_thread() or before is signal.SIG_IGN:
+        if before is signal.SIG_IGN:  # whoever started the program wants no such thing
             yield
             return
         signal.signal(signal.SIGTSTP, stop)

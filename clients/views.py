@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TextIO
 
 from clients.formats import writer
-from clients.livefile import LiveFile
+from clients.livefile import LiveFile, part_of
 from clients.promised import Promised
 from clients.terminal import EventView, PipeView, TerminalView, View, can_draw
-from streamer.events import Event, Final
+from streamer.events import Done, Event, Final
 
 
 class Audience:
@@ -34,13 +34,12 @@ class Audience:
             OSError: it cannot be written.
         """
         self._complain, self._output = complain, output
+        self._part = part_of(output) if output else None
         self._whole = False  # the transcript is, and has its name
-        self._heard = False  # something of it is
+        self._file: LiveFile | None = None  # made once there is something to keep
+        self._writer, self._done = writer(given.format, model), Done(0.0)
         self._promised = Promised()
         self._views: list[View] = []
-        if output:
-            self._part.unlink(missing_ok=True)
-            self._views.append(LiveFile(self._part, writer(given.format, model)))
         shown = "text" if output else given.format
         if given.events:
             self._views.append(EventView(out))
@@ -55,23 +54,17 @@ class Audience:
     def __exit__(self, *_: object) -> None:
         final = self._promised.final()
         try:
-            for view in self._views:  # the file first
+            if final:
+                self._keep(final)
+            if self._file:
+                self._file.close()
+            for view in self._views:
                 if final and not isinstance(view, EventView):
                     view.show(final)
-                    self._heard = True
                 view.close()
         finally:
-            if self._output and not self._whole:
-                if self._heard:
-                    self._complain(f"{self._part} is as far as it was heard")
-                else:
-                    self._part.unlink(missing_ok=True)
-
-    @property
-    def _part(self) -> Path:
-        """The file as long as it grows: half of a transcript looks like a whole one, so it has another name."""
-        assert self._output is not None, "nothing is written"
-        return self._output.with_suffix(f".part{self._output.suffix}")
+            if self._file and not self._whole:
+                self._complain(f"{self._part} is as far as it was heard")
 
     def show(self, event: Event) -> None:
         """Shows it to all.
@@ -80,7 +73,13 @@ class Audience:
             OSError: it cannot be written any more.
         """
         self._promised.take(event)
-        self._heard |= isinstance(event, Final)
+        match event:
+            case Final():
+                self._keep(event)  # before all views: a terminal may have been closed
+            case Done():
+                self._done = event
+                if self._file:
+                    self._file.show(event)
         for view in self._views:
             view.show(event)
 
@@ -92,6 +91,16 @@ class Audience:
 
     def write(self) -> None:
         """Gives the transcript its name: it is whole. What had that name before is there until then."""
-        if self._output:
+        if self._part and self._output:
+            self._keep(self._done)
             os.replace(self._part, self._output)
         self._whole = True
+
+    def _keep(self, event: Event) -> None:
+        """Writes it to the file, if there is one. What an interrupted run has left there stays until now."""
+        if self._part is None:
+            return
+        if self._file is None:
+            self._part.unlink(missing_ok=True)
+            self._file = LiveFile(self._part, self._writer, may_lag=True)
+        self._file.show(event)

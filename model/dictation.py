@@ -117,7 +117,8 @@ class Dictation:
                 return
             self._written.append(token)
             self._values.append(log_prob)
-            if self._guarded and (loop := loop_length(self._written, self._times_heard)):
+            free = len(self._written) > self.committed  # what is committed was no loop when it was
+            if self._guarded and free and (loop := loop_length(self._written, self._times_heard)):
                 del self._written[max(self.committed, len(self._written) - loop) :]
                 self._finish()
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from unicodedata import category
 
 # Code points of what stands without spaces: kana, ideographs, their punctuation, and their wide and narrow forms.
@@ -25,9 +26,10 @@ def apart(before: str, after: str) -> bool:
     return bool(before and after) and not (spaceless(before[-1]) or spaceless(after[0]))
 
 
+@lru_cache(4096)
 def columns(text: str) -> int:
     """How wide text is, in Latin letters: characters of these scripts are twice as wide."""
-    return sum(2 if spaceless(character) else 1 for character in text)
+    return len(text) if text.isascii() else sum(2 if spaceless(character) else 1 for character in text)
 
 
 def joined(words: Iterable[str]) -> str:

@@ -102,6 +102,10 @@ async def _tell(socket: Line, model: str, session: Session, hold: Hold) -> None:
                 assert session.farewell, "who ends a stream says how to part"
                 hold.end(session.farewell)
                 return
+        if session.over:  # resumed behind its last event: nothing is left to tell
+            assert session.farewell, "who ends a stream says how to part"
+            hold.end(session.farewell)
+            return
         seconds = incoming.seconds
         if seconds - hold.acknowledged >= ACK_SECONDS or (session.farewell and seconds > hold.acknowledged):
             hold.acknowledged = seconds

@@ -164,7 +164,7 @@ class Session:
             WireError: the client has said that no more would come.
         """
         if self.farewell:
-            if self.farewell.code is Close.DONE:
+            if self.farewell.code is Close.DONE and len(data) >= self.incoming.frame_bytes:  # fewer came again
                 raise WireError("audio came after stop; start another session for it")
             return  # it was sent before the client could know; the last ack tells that it was not taken
         self._few += data
@@ -214,6 +214,19 @@ class Session:
         self._told.set()
 
     def _take(self, events: Sequence[Event]) -> None:
+        try:
+            self._tell(events)
+        except Exception:  # a fault of ours: the client must not wait for what will never be said
+            self.farewell, self.over = (
+                Farewell(Close.INTERNAL, "what was said cannot be told; start another session"),
+                True,
+            )
+            self._feed.drop()
+            if self.hold:
+                self.hold.end(self.farewell)
+            raise
+
+    def _tell(self, events: Sequence[Event]) -> None:
         for event in events:
             self.finals += isinstance(event, Final)
             if isinstance(event, Error):  # of the stream itself: it can neither go on nor be resumed

@@ -186,6 +186,7 @@ def test_a_folder_that_may_not_be_written_says_so(run: Run, tmp_path: Path) -> N
         ["a.wav", "--events", "--format", "srt"],
         ["a.wav", "b.wav", "--format", "srt"],
         ["one/talk.wav", "two/Talk.mp3", "--output", "."],
+        ["talk.part.wav", "talk.wav", "--output", "."],
         ["a.wav", "--mic"],
         ["a.wav", "--task", "sing"],
         ["a.wav", "--task", "translate"],

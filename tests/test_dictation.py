@@ -180,6 +180,17 @@ def test_a_loop_never_takes_back_what_is_committed():
     assert dictation.tokens == [8, 8, 8]
 
 
+def test_what_was_committed_as_no_loop_stays_when_it_is_heard_otherwise():
+    said = [*[8, 9, 10, 11] * 5, 12, 13]
+    dictation = scripted(limit=NEVER, heard="ijkl" * 2)
+    say(dictation, *said, 0)
+    assert dictation.tokens == said
+    dictation.committed = 20
+    dictation.begin(torch.zeros(4, 4), 0, NEVER, heard="ijkl")
+    dictation.read(Prediction([*said, 0], [-0.5] * 23))
+    assert dictation.tokens == said
+
+
 @given(
     before=st.lists(st.integers(0, 3), max_size=9),
     phrase=st.lists(st.integers(0, 3), min_size=1, max_size=8),

@@ -8,7 +8,7 @@ import srt
 import webvtt
 
 from clients.formats import FORMATS, writer
-from clients.livefile import LiveFile
+from clients.livefile import LiveFile, part_of
 from streamer.events import Done, Final, Word
 
 
@@ -48,6 +48,32 @@ def test_at_any_moment_the_file_is_whole(tmp_path: Path, form: str) -> None:
     finished = writer(form, "nano")
     assert path.read_text() == "".join(finished.add(said(number)) for number in range(5)) + finished.finish(20.0)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_where_finals_come_fast_little_is_written_twice_and_nothing_is_missing_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[Path] = []
+    write = Path.write_bytes
+    monkeypatch.setattr(Path, "write_bytes", lambda path, data: written.append(path) or write(path, data))
+    path = tmp_path / "it.json"
+    file = LiveFile(path, writer("json", "nano"), may_lag=True)
+    for number in range(500):
+        file.show(said(number))
+    assert len(written) < 100
+    file.close()
+    assert words(path)[-1] == "499"
+    file.show(Done(1500.0))
+    assert json.loads(path.read_text())["audio_seconds"] == 1500.0
+
+
+def test_a_name_that_is_as_long_as_can_be_has_room_for_its_part(tmp_path: Path) -> None:
+    for name in ("a" * 251 + ".srt", "語" * 83 + ".json"):
+        path = part_of(tmp_path / name)
+        assert path.name.endswith(f".part{path.suffix}")
+        file = LiveFile(path, writer(path.suffix[1:], "nano"))
+        file.show(said(0))
+        assert words(path) == ["number", "0"]
 
 
 def test_a_text_grows_in_place_for_whoever_reads_along(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from clients.livefile import LiveFile
 from clients.promised import Promised
 from clients.status import Status
 from clients.views import Audience
-from streamer.events import Event, Final, Partial, SpeechStarted
+from streamer.events import Done, Event, Final, Partial, SpeechStarted
 
 SAID: list[Event] = [
     SpeechStarted(0, 0.0),
@@ -45,6 +45,21 @@ def test_of_a_recording(tmp_path: Path, form: str) -> None:
             audience.show(event)
     assert "the quick" in (tmp_path / f"talk.part.{form}").read_text()
     assert out.getvalue() == "so\nthe quick\n"
+
+
+def test_what_an_interrupted_run_has_left_is_there_until_there_is_more(tmp_path: Path) -> None:
+    given = Namespace(format="text", events=False, live=True)
+    part, path = tmp_path / "talk.part.txt", tmp_path / "talk.txt"
+    part.write_text("two hours")
+    with Audience(io.StringIO(), print, given, "nano", path) as audience:
+        audience.show(Partial(0, 0.0, 1.0, "", "so"))
+        audience.show(Done(1.0))  # interrupted at once
+    assert part.read_text() == "two hours"
+    with Audience(io.StringIO(), print, given, "nano", path) as audience:
+        audience.show(Final(0, 0.0, 1.0, "so"))
+        assert part.read_text() == "so\n"
+        audience.write()
+    assert [each.name for each in tmp_path.iterdir()] == ["talk.txt"]
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -4,7 +4,9 @@ import random
 import pytest
 
 from streamer.server import Server
+from streamer.session import Farewell
 from streamer.sessions import Limits
+from streamer.wire import Close
 from tests.servers import (
     dialing,
     hear,
@@ -166,6 +168,27 @@ async def test_a_session_that_is_resumed_in_time_stays():
             await until(lambda: here.worker.feeds[1].dropped)  # so the time of both is over
             await say(socket, "stop")
             assert (await hear_all(socket)).code == 1000
+
+
+async def test_who_resumes_behind_the_last_event_is_told_that_it_was_the_last():
+    async with running() as here:
+        async with dialing(here.url) as socket:
+            await say(socket, "start")
+            session = (await hear(socket))["session"]
+            await send_audio(socket, speech(1))
+            await until(lambda: here.server.sessions.counts()["connected"] == 1)
+            cut(socket)
+        await until(lambda: here.server.sessions.counts()["connected"] == 0)
+        held = here.server.sessions._entries[session].session
+        held.end(Farewell(Close.DONE))
+        await until(lambda: held.over)
+        while held.backlog.next():
+            held.told()
+        async with dialing(here.url) as socket:
+            await say(socket, "start", resume=session, after=held.backlog.count)
+            talk = await hear_all(socket)
+    assert [message["type"] for message in talk.messages] == ["ready"]
+    assert talk.code == Close.DONE
 
 
 async def test_a_session_that_is_over_is_forgotten_at_once():

@@ -3,6 +3,7 @@ import asyncio
 import numpy as np
 import pytest
 
+from streamer.events import Done
 from streamer.fields import WireError
 from streamer.session import Farewell, Session
 from streamer.wire import Close, Start
@@ -84,6 +85,23 @@ async def test_audio_behind_the_client_s_own_end_is_its_mistake_behind_ours_it_i
     ours.hear(bytes(10_000))
     ours.finalize("x")
     assert ours.incoming.seconds == 0
+
+
+async def test_half_a_frame_that_came_again_behind_the_end_is_no_mistake(worker):
+    session = opened(worker)
+    session.end(Farewell(Close.DONE))
+    session.hear(b"\0")
+    assert session.incoming.seconds == 0
+
+
+async def test_what_cannot_be_told_ends_the_session(worker):
+    session = opened(worker)
+    hold = session.attach(0)
+    session._dialect = None
+    with pytest.raises(AttributeError):
+        session._take([Done(1.0)])
+    assert session.over
+    assert (await hold.farewell).code == session.farewell.code == Close.INTERNAL
 
 
 async def test_a_broken_stream_is_over(worker):

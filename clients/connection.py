@@ -33,7 +33,7 @@ from clients.errors import (
     of_nonsense,
 )
 from clients.outgoing import WIDTHS, to_bytes
-from clients.patience import Patience
+from clients.patience import STEADY_SECONDS, Patience
 from clients.replay import Replay
 from streamer.events import Done, Event, Final, Finalized, Partial, SpeechStarted, from_dict
 
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 BUFFER_SECONDS = 30.0  # of audio kept for a replay
 PATIENCE_SECONDS = 30.0  # for which a daemon keeps a broken session, unless it was told otherwise
-STEADY_SECONDS = 10.0  # a connection that lasted so long was a good one
 MOST_UNREAD = 10_000  # events
 KNOWN = {kind.type for kind in (SpeechStarted, Partial, Final, Finalized, Done)}
 

@@ -49,8 +49,7 @@ class LiveFile:
             case Final():
                 self._update(self._writer.add(event), event.end)
             case Done():
-                self._again_at = 0.0
-                self._update("", event.audio_seconds)
+                self._update("", event.audio_seconds, at_once=True)
 
     def mark(self, number: int, seconds: float) -> None:
         """Writes a mark."""
@@ -59,13 +58,12 @@ class LiveFile:
     def close(self) -> None:
         """Writes what lags behind; nothing is open."""
         if self._seconds is not None:
-            self._again_at = 0.0
-            self._update("", self._seconds)
+            self._update("", self._seconds, at_once=True)
 
-    def _update(self, settled: str, audio_seconds: float) -> None:
+    def _update(self, settled: str, audio_seconds: float, at_once: bool = False) -> None:
         self._seconds = audio_seconds
         began = time.monotonic()
-        if self._may_lag and began < self._again_at and not settled:
+        if self._may_lag and began < self._again_at and not (settled or at_once):
             return
         data, rest = settled.encode(), self._writer.finish(audio_seconds).encode()
         if self._settled_bytes or not rest:

@@ -7,6 +7,9 @@ from collections.abc import Callable
 
 FIRST_SECONDS = 0.1
 LONGEST_SECONDS = 5.0
+FIRST_WAIT_SECONDS = 1.0  # of who never gives up
+LONGEST_WAIT_SECONDS = 8.0
+STEADY_SECONDS = 10.0  # what lasted so long was well
 
 
 class Patience:
@@ -25,3 +28,24 @@ class Patience:
         wait = self._bound_seconds * (1 + self._chance()) / 2
         self._bound_seconds = min(max(FIRST_SECONDS, 2 * self._bound_seconds), LONGEST_SECONDS)
         return min(wait, self.deadline - now)
+
+
+class Persistence:
+    """Never gives up: waits double, begin anew after what lasted, and the same fault is news only once."""
+
+    def __init__(self) -> None:
+        self.message = ""  # about the last fault
+        self._wait_seconds = FIRST_WAIT_SECONDS
+
+    def failed(self, error: Exception, lasted_seconds: float) -> bool:
+        """What was tried has failed after so long; whether that is news."""
+        before = self.message
+        if lasted_seconds > STEADY_SECONDS:
+            before, self._wait_seconds = "", FIRST_WAIT_SECONDS
+        self.message = f"{error}. Trying again …"
+        return self.message != before
+
+    def wait_seconds(self) -> float:
+        """How long to wait before the next attempt."""
+        wait, self._wait_seconds = self._wait_seconds, min(2 * self._wait_seconds, LONGEST_WAIT_SECONDS)
+        return wait

@@ -18,15 +18,13 @@ import numpy as np
 from clients.connection import Captions
 from clients.errors import HOPELESS, CaptionsError
 from clients.live import Captioning
+from clients.patience import Persistence
 from clients.promised import Promised
 from streamer.events import Done, Event, Final, Finalized, Partial, SpeechStarted
 from streamer.incoming import SAMPLE_RATE, Samples
 
 ENCODING = "pcm_f32le"  # what a microphone gives: the daemon hears exactly what a local run would
 EXCUSE = "the server is too slow, or was away for too long"
-FIRST_WAIT_SECONDS = 1.0  # before another stream is tried
-LONGEST_WAIT_SECONDS = 8.0
-STEADY_SECONDS = 10.0  # a stream that lasted so long was a good one
 
 
 class RemoteFeed:
@@ -85,18 +83,17 @@ class RemoteFeed:
         self._task.cancel()  # lost: what was not sent or read, which nobody wants
 
     async def _run(self, captions: Captions) -> None:
-        clock, wait, told = asyncio.get_running_loop().time, FIRST_WAIT_SECONDS, ""
+        clock, persistence = asyncio.get_running_loop().time, Persistence()
+        began = clock()
         try:
             lost = await self._serve(captions)
             while lost:
                 if self._again is None or self._ended:
                     raise lost
-                message = f"{lost}. Trying again …"
-                if message != told:
-                    self._say(message)
-                told = message
-                await asyncio.sleep(wait)
-                wait, began = min(2 * wait, LONGEST_WAIT_SECONDS), clock()
+                if persistence.failed(lost, clock() - began):
+                    self._say(persistence.message)
+                await asyncio.sleep(persistence.wait_seconds())
+                began = clock()
                 try:
                     async with self._again() as captions:
                         self._say("the server is back")
@@ -105,8 +102,6 @@ class RemoteFeed:
                     raise
                 except CaptionsError as error:
                     lost = error
-                if clock() - began > STEADY_SECONDS:
-                    wait, told = FIRST_WAIT_SECONDS, ""
         except Exception as error:  # whatever it is: nobody else would end the run
             self._captioning.fail(error)
 

@@ -176,6 +176,8 @@ def _short_words(final: Final) -> list[Word]:
 
 def _parts(text: str) -> list[str]:
     """Text in pieces that each fit a line."""
+    if text and columns(text) <= LINE_COLUMNS:
+        return [text]
     parts = list[str]()
     for character in text:
         if parts and columns(parts[-1] + character) <= LINE_COLUMNS:

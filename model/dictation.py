@@ -63,7 +63,7 @@ class Dictation:
         self._prefix, self._suffix = prompt.prefix, prompt.suffix
         self._audio = 0  # embeddings in the cache that still stand
         self._limit = 0
-        self._heard = ""
+        self._heard: Callable[[], str] = str
         self._written: list[int] = []  # tokens accepted in the pass under way
         self._values: list[float] = []
         self._draft: list[int] = []  # tokens that the next prediction checks
@@ -71,7 +71,12 @@ class Dictation:
         self._next = Extension(self.slot, 0, torch.empty(0))
 
     def begin(
-        self, embeddings: Tensor, first_changed: int, limit: int, tail: Sequence[int] = (), heard: str = ""
+        self,
+        embeddings: Tensor,
+        first_changed: int,
+        limit: int,
+        tail: Sequence[int] = (),
+        heard: Callable[[], str] = str,
     ) -> None:
         """Starts a pass.
 
@@ -80,7 +85,8 @@ class Dictation:
             first_changed: those before it are as they were at the last pass.
             limit: the most tokens to write.
             tail: tokens that may follow the last hypothesis.
-            heard: the CTC head's text of all of it: what stands there again and again is no loop.
+            heard: gives the CTC head's text of all of it, if there may be a loop: what stands there again and again
+                is none.
         """
         assert not self.writing, "a pass is under way"
         kept = min(first_changed, self._audio)
@@ -130,7 +136,7 @@ class Dictation:
         self._next = Extension(self.slot, last, told, predictions=1 + len(self._draft))
 
     def _times_heard(self, phrase: Sequence[int]) -> int:
-        return times_in_a_row(self._decode(phrase), self._heard)
+        return times_in_a_row(self._decode(phrase), self._heard())
 
     def _next_draft(self, token: int, rest: list[int] | None) -> list[int]:
         """What to try behind `token`, which was written in place of the first of `rest`; None: not even one agreed."""

@@ -212,7 +212,7 @@ class GraniteSpeech(nn.Module):
         around = len(prompt.prefix) + len(prompt.suffix)
         cache = self.cache(around + len(heard.embeddings) + max_tokens + len(draft) + 1)
         dictation = self.dictation(cache, prompt, guarded)
-        dictation.begin(heard.embeddings, 0, max_tokens, draft, letters_heard)
+        dictation.begin(heard.embeddings, 0, max_tokens, draft, lambda: letters_heard)
         while dictation.writing:
             (said,) = self.extend([dictation.extension()], cache)
             dictation.read(said)

@@ -98,11 +98,7 @@ async def _tell(socket: Line, model: str, session: Session, hold: Hold) -> None:
             if hold.farewell.done():
                 return  # taken over while sending: the backlog already serves the other connection
             session.told()
-            if said.last:
-                assert session.farewell, "who ends a stream says how to part"
-                hold.end(session.farewell)
-                return
-        if session.over:  # resumed behind its last event: nothing is left to tell
+        if session.over:  # nothing is left to tell
             assert session.farewell, "who ends a stream says how to part"
             hold.end(session.farewell)
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 
 from torch import Tensor
@@ -102,8 +103,8 @@ class Segment:
         letters = self._model.alphabet.letters(self.hearing.log_probs)
         limit = token_limit(self.hearing.samples / SAMPLE_RATE, letters, tagged=self._tagged)
         if limit or self.dictation.tokens:
-            text = self._model.alphabet.text(self.hearing.log_probs)
-            self.dictation.begin(self.hearing.embeddings, self._unread, limit, self._tail(), text)
+            heard_text = partial(self._model.alphabet.text, self.hearing.log_probs)
+            self.dictation.begin(self.hearing.embeddings, self._unread, limit, self._tail(), heard_text)
             self._unread = len(self.hearing.embeddings)
         else:
             self._conclude([])

@@ -106,6 +106,7 @@ class Session:
         self._delays = Delays()
         self._few = bytearray()  # bytes too few to be worth a call; not acknowledged
         self._few_bytes = int(LEAST_SECONDS * start.sample_rate) * self.incoming.frame_bytes
+        self._may_repeat_bytes = 0  # behind the end
         self._told = asyncio.Event()
         with refusing():
             self._feed = open_feed(start.options, self._take)
@@ -128,6 +129,8 @@ class Session:
         # What came from the connection before and was not acknowledged will come again, from a whole frame on.
         self._few.clear()
         self.incoming.drop_rest()
+        # Less than that was no sound, and may come again even behind the end.
+        self._may_repeat_bytes = self.incoming.frame_bytes - 1 if self.farewell else 0
         self.backlog.rewind(after)
         self.hold = Hold()
         return self.hold
@@ -164,7 +167,7 @@ class Session:
             WireError: the client has said that no more would come.
         """
         if self.farewell:
-            if self.farewell.code is Close.DONE and len(data) >= self.incoming.frame_bytes:  # fewer came again
+            if self.farewell.code is Close.DONE and len(data) > self._may_repeat_bytes:
                 raise WireError("audio came after stop; start another session for it")
             return  # it was sent before the client could know; the last ack tells that it was not taken
         self._few += data
@@ -217,10 +220,8 @@ class Session:
         try:
             self._tell(events)
         except Exception:  # a fault of ours: the client must not wait for what will never be said
-            self.farewell, self.over = (
-                Farewell(Close.INTERNAL, "what was said cannot be told; start another session"),
-                True,
-            )
+            self.farewell = Farewell(Close.INTERNAL, "what was said cannot be told; start another session")
+            self.over = True
             self._feed.drop()
             if self.hold:
                 self.hold.end(self.farewell)

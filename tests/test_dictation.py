@@ -117,7 +117,7 @@ def scripted(limit, committed=0, tokens=(), heard=""):
     cache = KVCache(SpeechConfig.parse(hub_config()).text, 8, torch.float32, torch.device("cpu"))
     dictation = Dictation(cache, Prompt([1], [2]), 0, lambda tokens: torch.zeros(len(tokens), 4), letters_of)
     dictation.tokens, dictation.committed = list(tokens), committed
-    dictation.begin(torch.zeros(3, 4), 0, limit, heard=heard)
+    dictation.begin(torch.zeros(3, 4), 0, limit, heard=lambda: heard)
     return dictation
 
 
@@ -186,7 +186,7 @@ def test_what_was_committed_as_no_loop_stays_when_it_is_heard_otherwise():
     say(dictation, *said, 0)
     assert dictation.tokens == said
     dictation.committed = 20
-    dictation.begin(torch.zeros(4, 4), 0, NEVER, heard="ijkl")
+    dictation.begin(torch.zeros(4, 4), 0, NEVER, heard=lambda: "ijkl")
     dictation.read(Prediction([*said, 0], [-0.5] * 23))
     assert dictation.tokens == said
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from clients import patience
 from clients.errors import UnauthorizedError, UnreachableError
-from clients.overlay import sources
 from clients.overlay.arguments import parse
 from clients.overlay.board import Board, Shown
 from clients.overlay.look import LEAST_WIDTH, Look, placed, remember, remembered, wide
@@ -298,7 +298,7 @@ class Heard:
 
 
 async def test_a_lost_server_is_tried_again_and_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(patience, "FIRST_WAIT_SECONDS", 0.001)
     heard, attempts = Heard(), list[bool]()
 
     async def once(again: bool) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from clients import remote
+from clients import patience
 from clients.connection import connect
 from clients.errors import CaptionsError, RefusedError, UnauthorizedError, of_close
 from clients.remote import ENCODING, RemoteFeed
@@ -24,7 +24,7 @@ SILENCE = np.zeros(24_000, np.float32)
 
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(patience, "FIRST_WAIT_SECONDS", 0.01)
 
 
 class Run:

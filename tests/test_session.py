@@ -89,8 +89,14 @@ async def test_audio_behind_the_client_s_own_end_is_its_mistake_behind_ours_it_i
 
 async def test_half_a_frame_that_came_again_behind_the_end_is_no_mistake(worker):
     session = opened(worker)
+    session.attach(0)
     session.end(Farewell(Close.DONE))
+    with pytest.raises(WireError, match="after stop"):
+        session.hear(b"\0")
+    session.attach(0)
     session.hear(b"\0")
+    with pytest.raises(WireError, match="after stop"):
+        session.hear(b"\0\0")
     assert session.incoming.seconds == 0
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from clients.connection import Choices, connect
 from clients.errors import HOPELESS, CaptionsError
 from clients.live import TOO_SLOW, Captioning, Feed
+from clients.patience import Persistence
 from clients.remote import ENCODING, EXCUSE, RemoteFeed
 from clients.status import Status
 from clients.watching import watch
@@ -22,10 +23,6 @@ from streamer.devices import Device
 from streamer.events import Event
 from streamer.microphone import Microphone
 from streamer.portaudio import MicrophoneError
-
-FIRST_WAIT_SECONDS = 1.0  # before the next attempt
-LONGEST_WAIT_SECONDS = 8.0
-STEADY_SECONDS = 10.0  # what lasted so long was well
 
 
 @dataclass(slots=True)
@@ -128,7 +125,7 @@ async def follow(url: str, token: str | None, channel: str, outlet: Outlet) -> N
 
 async def persist(once: Callable[[bool], Awaitable[None]], outlet: Outlet) -> None:
     """Does it again whenever it fails, after a while; not if that would be in vain. `once` is told if it is again."""
-    clock, wait, told, again = asyncio.get_running_loop().time, FIRST_WAIT_SECONDS, "", False
+    clock, persistence, again = asyncio.get_running_loop().time, Persistence(), False
     while True:
         began = clock()
         try:
@@ -137,16 +134,12 @@ async def persist(once: Callable[[bool], Awaitable[None]], outlet: Outlet) -> No
             outlet.trouble(str(error))
             return
         except (CaptionsError, MicrophoneError) as error:
-            if clock() - began > STEADY_SECONDS:
-                wait, told = FIRST_WAIT_SECONDS, ""
-            message = f"{error}. Trying again …"
-            outlet.trouble(message)
-            if message != told:  # it also takes the place of captions that are still there
-                outlet.say(message)
-            told = message
+            is_news = persistence.failed(error, clock() - began)
+            outlet.trouble(persistence.message)
+            if is_news:  # it also takes the place of captions that are still there
+                outlet.say(persistence.message)
         again = True
-        await asyncio.sleep(wait)
-        wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+        await asyncio.sleep(persistence.wait_seconds())
 
 
 class SourceThread(Thread):

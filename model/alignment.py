@@ -85,17 +85,10 @@ def align(words: Sequence[str], log_probs: Tensor, alphabet: Alphabet) -> list[W
         A span for each word; those that cannot be spelled share the frames between their neighbours evenly. None when
         there are fewer frames than the words need.
     """
-    peaks = log_probs.amax(0) if len(log_probs) else None
-    space = alphabet.labels(" ", peaks)
-    labels: list[int] = []
-    places: list[range] = []  # of each word's labels among all
-    for before, word in pairwise(["", *words]):
-        spelled = alphabet.labels(word, peaks)
-        labels += space if spelled and labels and apart(before, word) else []
-        places.append(range(len(labels), len(labels) + len(spelled)))
-        labels += spelled
-    repeats = sum(first == second for first, second in pairwise(labels))
-    if len(log_probs) < len(labels) + repeats:  # between equal labels a path needs a blank
+    everything, _ = _spelled(words, alphabet, None)
+    labels, places = _spelled(words, alphabet, log_probs.amax(0) if len(log_probs) else None)
+    # what was not heard has no place and still takes time to say
+    if len(log_probs) < max(_fewest_frames(everything), _fewest_frames(labels)):
         return None
     starts, ends = list[int](), list[int]()
     if labels:
@@ -111,6 +104,23 @@ def align(words: Sequence[str], log_probs: Tensor, alphabet: Alphabet) -> list[W
             spans += _shares(range(end, starts[following[0][0]] if following else len(log_probs)), len(run))
         end = spans[-1].end
     return spans
+
+
+def _spelled(words: Sequence[str], alphabet: Alphabet, peaks: Tensor | None) -> tuple[list[int], list[range]]:
+    """The labels of a text, and the place of each word's labels among all; `peaks` as in `Alphabet.labels`."""
+    space = alphabet.labels(" ", peaks)
+    labels, places = list[int](), list[range]()
+    for before, word in pairwise(["", *words]):
+        spelled = alphabet.labels(word, peaks)
+        labels += space if spelled and labels and apart(before, word) else []
+        places.append(range(len(labels), len(labels) + len(spelled)))
+        labels += spelled
+    return labels, places
+
+
+def _fewest_frames(labels: Sequence[int]) -> int:
+    """What a path through these labels takes: between equal ones it needs a blank."""
+    return len(labels) + sum(first == second for first, second in pairwise(labels))
 
 
 def _shares(frames: range, count: int) -> list[WordSpan]:

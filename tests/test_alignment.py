@@ -54,6 +54,7 @@ def test_nothing_is_nowhere_and_too_much_has_no_place(alphabet):
     assert align([], torch.zeros(10, LETTERS), alphabet) == []
     assert align(["abba"], torch.zeros(4, LETTERS), alphabet) is None, "between equal letters a path needs a blank"
     assert align(["12"], torch.zeros(0, LETTERS), alphabet) == [WordSpan(0, 0)]
+    assert align(["abcdef"], frames_of(alphabet, "_"), alphabet) is None, "also what was not heard takes time to say"
 
 
 def test_letters_are_counted_also_where_a_label_does_not_say_which(alphabet):

@@ -17,14 +17,18 @@ from model.features import FFT_SIZE, FRAME_SECONDS
 from model.nano.augment import Distortion, Ear
 from model.nano.shards import SAMPLE_RATE, Clip, Shard, shards_of
 
-# How often each source is drawn. Few hours of people and of Kokoro weigh more than many of formant voices.
-SHARES = {"espeak": 0.16, "flite": 0.13, "festival": 0.03, "pico": 0.22, "kokoro": 0.22, "human_native": 0.08,
-          "human_accent": 0.07, "human_taught": 0.12}  # fmt: skip
-HOURS_FOR_FULL_SHARE = 1.0
+# How much of what is heard is each source's. Few hours of people and of Kokoro weigh more than many of formant voices.
+SHARES = {"espeak": 0.22, "flite": 0.16, "festival": 0.05, "pico": 0.19, "kokoro": 0.18, "human_native": 0.06,
+          "human_accent": 0.06, "human_taught": 0.08}  # fmt: skip
+HOURS_FOR_FULL_SHARE = 0.5
 MAX_SECONDS = 30.0  # of an item: what one segment may be
 SHORT_SECONDS = 3.0  # of the first lessons
-STRENGTHS = (0.1, 0.1, 0.4, 1.0)  # of distortion; half of what is heard is nearly clean, as most of what users play is
+# of distortion: half of what is heard is nearly clean, as most of what users play is
+STRENGTHS = (0.1, 0.1, 0.1, 0.4, 0.4, 1.0)
 NOTHING = 0.015  # share of items that hold no speech
+# Most seconds of silence at both ends. A quarter has next to none: recordings of people and parts of a stream begin and
+# end with a word, and what was always followed by silence loses its last letters there.
+AROUND = (0.06, 0.4, 0.8, 1.6)
 EDGE = 640  # samples that must be heard after a word's last character: 40 ms
 
 
@@ -54,9 +58,11 @@ class Corpus:
             short = [(s, c) for s, c in found if c.samples < SHORT_SECONDS * SAMPLE_RATE]
             if found:
                 self.clips[source], self.short[source] = found, short or found
-        # a source that has just begun to grow would otherwise be the same few clips again and again
+        # a source that has just begun to grow would otherwise be the same few clips again and again; and a share is of
+        # time: the clips of some people are three times as long as those of the engines
         self._weights = {
-            name: self._shares[name] * min(1.0, hours / HOURS_FOR_FULL_SHARE) for name, hours in self.hours.items()
+            name: self._shares[name] * min(1.0, hours / HOURS_FOR_FULL_SHARE) * len(self.clips[name]) / hours
+            for name, hours in self.hours.items()
         }
         assert self.clips, f"no training shards in {self._folder}: run model.nano.synthesize first"
 
@@ -139,7 +145,7 @@ class Lessons:
             if seconds > MAX_SECONDS - 3:
                 break
             chosen.append(more)
-        pieces = [_silence(rng, rng.choice([0.1, 0.6, 0.6, 2.0]))]
+        pieces = [_silence(rng, rng.choice(AROUND))]
         for shard, clip in chosen:
             samples = torch.from_numpy(shard.samples(clip)) * 10 ** (rng.uniform(-6, 0) / 20)
             pieces += [samples, _silence(rng, rng.choice([0.15, 0.5, 1.2]))]
@@ -154,7 +160,7 @@ class Lessons:
             texts[-1] = " ".join(clip.text.split()[: len(heard)])
             unknown = at - max(heard, default=0)
         else:
-            pieces.append(_silence(rng, rng.choice([0.05, 0.5, 0.5, 2.0])))
+            pieces[-1] = _silence(rng, rng.choice(AROUND))
         samples = torch.cat(pieces)
         return samples, " ".join(text for text in texts if text), 1 - unknown / len(samples)
 

@@ -22,9 +22,9 @@ from model.speech import GraniteSpeech
 
 TOKEN_CTC = 0.6
 COPY = 1.0
-COPIES = 6  # examples of pseudo-audio beside each worker's batch
+COPIES = 4  # examples of pseudo-audio beside each worker's batch
 READINGS = 24  # texts without audio beside that
-READINGS_JOINT = 16
+READINGS_JOINT = 4  # what audio teaches is worth more there
 SMOOTHING = 0.05
 CUT = 0.3  # share of items that are cut off while somebody speaks, as a stream meets them
 

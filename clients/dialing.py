@@ -118,7 +118,8 @@ class Door:
             case ProxyError():
                 return UnreachableError(f"{where}: {error}; try again later, or set no_proxy")
             case InvalidStatus():
-                return of_status(where, error.response.status_code)
+                told = (error.response.body or b"").decode(errors="replace")
+                return of_status(where, error.response.status_code, told)
             case InvalidMessage(__cause__=EOFError()) | ConnectionResetError():
                 return self._hung_up()
             case InvalidURI():

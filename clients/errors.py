@@ -54,8 +54,8 @@ def of_nonsense(error: Exception) -> CaptionsError:
     return CaptionsError(one_line(f"the server breaks the protocol ({error!r}); it may be another version"))
 
 
-def of_status(url: str, status: int) -> CaptionsError:
-    """The exception for a handshake that was answered with this HTTP status."""
+def of_status(url: str, status: int, told: str = "") -> CaptionsError:
+    """The exception for a handshake that was answered with this HTTP status, and `told` why."""
     match status:
         case 401:
             return UnauthorizedError(f"{url}: the server wants a token that it knows; pass the one of its --token-file")
@@ -63,6 +63,10 @@ def of_status(url: str, status: int) -> CaptionsError:
             return UnauthorizedError(f"{url}: the server does not let this client in; connect from another place")
         case 404:
             return AddressError(f"{url}: there is a server, but no captions at this path; try /v1/stream")
+        case 503 if told.startswith("loading"):
+            return RefusedError(f"{url}: the server is still loading its model; try again in a moment")
+        case 503 if told.startswith("draining"):
+            return RefusedError(f"{url}: the server is being stopped or restarted; try again in a moment")
         case 429 | 500 | 502 | 503 | 504:  # a proxy in front of it says the others
             return RefusedError(f"{url}: the server takes no new streams just now; try again later")
     return AddressError(f"{url}: answers with HTTP status {status}; it may be another program, check host and port")

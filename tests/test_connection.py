@@ -24,6 +24,7 @@ from clients.errors import (
 )
 from streamer.events import Done, Event, Final, Finalized, Partial
 from tests.actors import Actor, ack, done, final, partial, playing
+from tests.servers import running
 
 SECOND = bytes(32_000)  # of audio
 
@@ -252,6 +253,14 @@ async def test_a_door_that_stays_shut_says_why(status: HTTPStatus, kind: type[Ca
     async with playing(answer=answer) as url:
         with pytest.raises(kind, match=cure):
             await first_event(url)
+
+
+@pytest.mark.parametrize(("state", "reason"), [("loading", "still loading its model"), ("draining", "being stopped")])
+async def test_a_daemon_that_takes_nobody_yet_or_any_more_says_which(state: str, reason: str) -> None:
+    async with running() as here:
+        setattr(here.server.health, state, True)
+        with pytest.raises(RefusedError, match=reason):
+            await first_event(here.url)
 
 
 NONSENSE: list[Callable[[Actor], Awaitable[None]]] = [

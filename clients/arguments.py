@@ -125,7 +125,8 @@ def number(kind: Callable[[str], float], least: float, most: float = math.inf) -
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text!r} is no {'whole ' if kind is int else ''}number") from None
         if not least <= value <= most or value == math.inf:
-            raise argparse.ArgumentTypeError(f"{text} is out of bounds; the least is {least}")
+            bounds = f"the least is {least}" + ("" if most == math.inf else f", the most {most}")
+            raise argparse.ArgumentTypeError(f"{text} is out of bounds; {bounds}")
         return value
 
     return parse_number

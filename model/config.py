@@ -177,7 +177,8 @@ class SpeechConfig(_FromJson):
             CheckpointError: a file is missing, is not JSON, or asks for what is not a Granite Speech model.
         """
         config = cls.read_alone(directory)
-        # the reference takes an adapter that lies there whatever config.json says; that one is promised is no less
+        # as the reference: an adapter that lies there is used even if config.json is silent, and one that it promises
+        # must be there
         if config.has_lora_adapter or (directory / ADAPTER).exists():
             return replace(config, text=replace(config.text, lora=LoraConfig.read(directory)))
         return config
@@ -220,7 +221,7 @@ class SpeechConfig(_FromJson):
         rope = _section(text, "rope_parameters") or _section(text, "rope_scaling")
         text.setdefault("rope_theta", rope.get("rope_theta", 10000.0))
         text["rope_type"] = rope.get("rope_type", rope.get("type", "default"))
-        # the head is tied where either of the two places says so last: the outer one wins, as in the reference
+        # the outer value wins over that of text_config, as in the reference
         text["tie_word_embeddings"] = values.get("tie_word_embeddings", text.get("tie_word_embeddings", True))
         config = cls.from_json(
             {

@@ -85,8 +85,8 @@ class Dictation:
             first_changed: those before it are as they were at the last pass.
             limit: the most tokens to write.
             tail: tokens that may follow the last hypothesis.
-            heard: gives the CTC head's text of all of it, if there may be a loop: what stands there again and again
-                is none.
+            heard: gives the CTC head's text of all of the audio; asked only where the hypothesis repeats itself, since
+                what was really said again and again is no loop.
         """
         assert not self.writing, "a pass is under way"
         kept = min(first_changed, self._audio)

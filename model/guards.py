@@ -6,14 +6,14 @@ import re
 from collections.abc import Callable, Sequence
 
 TOKENS_PER_SECOND = 8  # speech has about 3 words a second
-TIMED = 6  # times as many where `plus` writes a time behind each word,
-TAGGED = 4  # or who speaks before each turn, which may be of one word;
-MOST_TAGGED = 240  # but beyond this no more than of plain text: half a minute of that has as many
+TIMED = 6  # times as many where `plus` writes a time behind each word
+TAGGED = 4  # times as many where it says who speaks before each turn, which may be of one word
+MOST_TAGGED = 240  # tokens up to which TAGGED counts: half a minute of plain text has as many
 SPARE_TOKENS = 8  # for very short audio, and for tokens whose characters the CTC head cannot spell
-LOOP_REPEATS = 5  # the same phrase five times in a row is a loop, unless it was heard so;
-LOOP_TOKENS = 16  # short ones, as "no, no, no", may go on for so many tokens
-PHRASE_TOKENS = 8  # the longest phrase that is looked at for that
-HEARD_WRONGLY = 3  # of what is said again and again the CTC head spells one in so many the same way in a row
+LOOP_REPEATS = 5  # times that a phrase must stand in a row, at least, to be a loop
+LOOP_TOKENS = 16  # that a loop of a short phrase has at least: "no, no, no" is none
+PHRASE_TOKENS = 8  # of the longest phrase that is looked at
+HEARD_WRONGLY = 3  # the CTC head spells one repeat in so many alike: up to so many times what it heard is no loop
 
 
 def token_limit(seconds: float, letters: int, timed: bool = False, tagged: bool = False) -> int:

@@ -99,25 +99,25 @@ class GraniteSpeech(nn.Module):
             CheckpointError: the checkpoint cannot be used; the message says why and what to do.
             GraniteStreamError: nothing can be compiled here; as above.
         """
-        device = torch.device(device)
+        name, device = str(model), torch.device(device)
         kept: Kept = quantize
-        if dtype is None and model == "nano" and quantize == "none":
+        if dtype is None and name == "nano" and quantize == "none":
             dtype = torch.float32
         elif dtype is None:
             dtype, kept = by_default(quantize, device)
         form = memory.Form.of(dtype, kept)
         for known in KNOWN:
-            if known.name == str(model).partition("@")[0]:
-                memory.require(str(model), known.size, form, device)  # before gigabytes are fetched for nothing
-        directory = locate(model)
+            if known.name == name.partition("@")[0]:
+                memory.require(name, known.size, form, device)  # before gigabytes are fetched for nothing
+        directory = locate(name)
         config = SpeechConfig.read(directory)
         processor = Processor.read(directory, config)
         with torch.device("meta"):
             network = cls(config)
-        memory.require(str(model), size(network, directory), form, device)
+        memory.require(name, size(network, directory), form, device)
         load_weights(network, directory, dtype, device, kept)
         network.equip(processor)
-        network.name = str(model)
+        network.name = name
         network.eval().requires_grad_(False)
         if compile:
             from model.compiling import compile_layers  # loads torch's compiler, which takes seconds

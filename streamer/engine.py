@@ -1,11 +1,13 @@
-"""The machine: one network, many streams. `step` is all of it.
+"""The machine: one network, many streams. `Engine.step` is all of it.
 
 ```
-push -> unheard -> voices -> hear_voice -> due -> span -> encode -> hear -> extension -> extend -> read -> events
+each stream says                   one call for all         each stream takes
+Stream.unheard                 ->  VoiceDetector.listen  -> Stream.hear_voice
+Stream.due, then Stream.span   ->  GraniteSpeech.encode  -> Stream.hear
+Stream.extension               ->  GraniteSpeech.extend  -> Stream.read
 ```
-Each step takes whatever work the streams have and does it in one call for all: one for voices, one for spans of audio,
-one for what the language model reads. A stream that has nothing to do is not asked to wait for one that has, and one
-that breaks takes no other with it.
+Each step takes whatever work the streams have. A stream that has nothing to do is not asked to wait for one that has,
+and one that breaks takes no other with it.
 """
 
 from __future__ import annotations
@@ -37,12 +39,12 @@ Result = TypeVar("Result")
 class Work:
     """What was done in a step; false if nothing was."""
 
-    heard_chunks: int  # by the voice detector
+    heard_samples: int  # by the voice detector
     updates: list[Due]
     extensions: int
 
     def __bool__(self) -> bool:
-        return bool(self.heard_chunks or self.updates or self.extensions)
+        return bool(self.heard_samples or self.updates or self.extensions)
 
 
 class Engine:

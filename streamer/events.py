@@ -91,7 +91,7 @@ class Done(Event):
 
 @dataclass(frozen=True, slots=True)
 class Error(Event):
-    """Something went wrong; the stream goes on only if another event follows."""
+    """The stream broke and has ended; nothing follows."""
 
     type: ClassVar[str] = "error"
     code: str

@@ -70,7 +70,7 @@ class Hearing:
 
     @property
     def due_frames(self) -> int:
-        """How many frames the next span has."""
+        """How many frames the next span has; of an ended segment to within one, and never 0: a final is due."""
         if self.ended:
             return max(1, self.samples // FRAME_SAMPLES)
         return self.windows * self._window - self._resumed
@@ -78,7 +78,7 @@ class Hearing:
     @property
     def new_frames(self) -> int:
         """How many of them were never encoded before."""
-        return self._resumed + self.due_frames - self.heard if not self.ended else self.due_frames - self.heard
+        return (0 if self.ended else self._resumed) + self.due_frames - self.heard
 
     def feed(self, samples: Tensor) -> None:
         """Takes the segment's next samples `[T]`."""

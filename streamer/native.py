@@ -81,8 +81,10 @@ def _take(session: Session, message: str | bytes) -> None:
             session.finalize(name)
         case Stop():
             session.end(Farewell(Close.DONE))
-        case Start() | Watch():
+        case Start():
             raise WireError("start came twice; one connection is one stream")
+        case Watch():
+            raise WireError("watch came after start; open another connection to read along")
 
 
 async def _tell(socket: Line, model: str, session: Session, hold: Hold) -> None:

@@ -66,7 +66,7 @@ class Stream:
     # --- what the user calls ---
 
     def feed(self, samples: np.ndarray | Tensor) -> list[Event]:
-        """Takes the next samples `[T]` (float, 16 kHz), does all the work they bring, and gives the events.
+        """Takes the next samples `[T]` (float, 16 kHz), runs the engine until no stream has work, and gives the events.
 
         If the stream breaks, `Error` is the last of them; whoever goes on after that gets the exception.
         """
@@ -178,7 +178,11 @@ class Stream:
         self._forget()
 
     def due(self) -> Due | None:
-        """What the next update would be; None while there is no need of one."""
+        """What the next update would be; None while there is no need of one.
+
+        Asked once a step, so it first takes in what has happened: marks that were reached, segments that are finished
+        (their events, and `Done` behind the last), and the cut of a segment that is full.
+        """
         self._end_at_marks()
         self._collect()
         if not self._segments:

@@ -70,7 +70,6 @@ class VoiceDetector:
         for samples, state in zip(audio, states, strict=True):
             pieces.append(torch.cat([state.context, samples]).unfold(0, CONTEXT + CHUNK, CHUNK))
             counts.append(len(pieces[-1]))
-            state.context = samples[-CONTEXT:]
         encoded = torch.split(self._encode(torch.cat(pieces)), counts)
         before = (
             torch.stack([state.hidden for state in states])[None],
@@ -82,8 +81,8 @@ class VoiceDetector:
             packed = nn.utils.rnn.pack_sequence(list(encoded), enforce_sorted=False)
             output, (hidden, cell) = self._lstm(packed, before)
             output, _ = nn.utils.rnn.pad_packed_sequence(output, batch_first=True)
-        for index, state in enumerate(states):
-            state.hidden, state.cell = hidden[0, index], cell[0, index]
+        for index, (samples, state) in enumerate(zip(audio, states, strict=True)):  # last: what fails changes nothing
+            state.context, state.hidden, state.cell = samples[-CONTEXT:], hidden[0, index], cell[0, index]
         probabilities = F.linear(output.relu(), *self._last).sigmoid()[..., 0]
         return [row[:count] for row, count in zip(probabilities, counts, strict=True)]
 

@@ -62,6 +62,7 @@ BAD_MESSAGES: list[tuple[list[str | bytes], int, str, str]] = [
     (['{"type": "finalize", "id": "x"}'], 1008, "bad_message", "finalize came before start"),
     ([b"\x00\x01"], 1003, "bad_message", "audio came before start; send a start message first"),
     ([start(), start()], 1008, "bad_message", "start came twice"),
+    ([start(), json.dumps({"type": "watch", "channel": "hall"})], 1008, "bad_message", "watch came after start"),
     ([start(), "{"], 1008, "bad_message", "no JSON"),
     ([start(), '{"type": "finalize", "id": 5}'], 1008, "bad_message", "id is 5; it must be a text"),
     ([start(), '{"type": "finalize", "id": "\\ud800"}'], 1008, "bad_message", "it must be a text"),

@@ -207,6 +207,14 @@ def test_another_font_divides_anew_what_is_seen() -> None:
     assert texts(it.shown(0.0)) == ["one two three four"]
 
 
+def test_another_font_puts_no_space_into_what_has_none() -> None:
+    it = board()
+    it.take(Final(0, 0.0, 1.0, "incomprehensibilities"), 0.0)
+    assert len(texts(it.shown(0.0))) == 2, "a word wider than a row is cut"
+    it.lay_out(len, 40, 2)
+    assert texts(it.shown(0.0)) == ["incomprehensibilities"]
+
+
 # --- how it looks and where it stands ---
 
 

@@ -57,6 +57,20 @@ def test_streams_that_are_heard_together_hear_what_each_hears_alone(detector, sp
         torch.testing.assert_close(probabilities, alone, rtol=0, atol=1e-5)
 
 
+def test_a_call_that_fails_changes_no_state(detector, spoken, monkeypatch):
+    piece, state = chunks_of(spoken[0].samples, 6), VoiceState()
+    (expected,) = detector.listen([piece], [VoiceState()])
+
+    def fail(_):
+        raise RuntimeError("no memory")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(detector, "_encode", fail)
+        with pytest.raises(RuntimeError):
+            detector.listen([piece], [state])
+    assert torch.equal(detector.listen([piece], [state])[0], expected)
+
+
 def turns(endpointer, probabilities):
     return [at for at, probability in enumerate(probabilities) if endpointer.hear(probability)]
 

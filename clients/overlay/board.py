@@ -36,7 +36,7 @@ class Board:
 
     def lay_out(self, measure: Measure, width: float, lines: int) -> None:
         """The font or the window is another: what is seen is divided anew."""
-        text = " ".join(f"{row.committed}".strip() for row in self._rows).strip()
+        text = "".join(row.committed for row in self._rows).strip()  # rows lose no character, see `Roll`
         self._roll = Roll(measure, width, lines)
         if self._rows and not any(self._open):
             self._rows = self._roll.settle(text)

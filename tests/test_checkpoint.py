@@ -150,6 +150,10 @@ def test_a_stored_head_that_differs_is_used_whatever_the_configuration_says(tmp_
     assert_holds_the_reference(load(tmp_path), UNTIED)
 
 
+def test_nano_is_the_same_by_its_name_and_by_a_path_of_this_name() -> None:
+    assert GraniteSpeech.load("nano").dtype == GraniteSpeech.load(Path("nano")).dtype == torch.float32
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 def test_weights_take_the_type_asked_for(directory: Path, dtype: torch.dtype) -> None:
     network = load(directory, dtype)

@@ -54,8 +54,7 @@ def test_a_segment_heard_in_pieces_ends_like_one_heard_at_once(nano, speech, sec
 
 @settings(max_examples=10)
 @given(windows=st.lists(st.integers(1, 6), min_size=2, max_size=8))
-def test_a_draft_is_what_its_frames_give_with_what_was_heard_of_their_block(nano, speech, windows):
-    """Up to the first resumption a draft is exact; from then on it is close, and complete."""
+def test_a_draft_has_all_its_frames_and_embeddings(nano, speech, windows):
     hearing, fed = hearing_of(nano), 0
     for count in windows:
         piece = speech[fed : fed + count * 4800 + (256 if not fed else 0)]

@@ -149,7 +149,7 @@ def test_a_checkpoint_is_loaded_packed(tmp_path: Path, variant: object, bits: st
         assert torch.equal(head.codes, table.codes)
     linear = [each for each in network.modules() if isinstance(each, Linear)]
     assert all(each.packed is not None and each.weight is None for each in linear)
-    assert network.transcribe(speech(16_000), max_tokens=4) is not None
+    network.transcribe(speech(16_000), max_tokens=4)  # does not raise
 
 
 @pytest.mark.parametrize("variant", [TIED, UNTIED], ids=str)
@@ -167,7 +167,7 @@ def test_a_processor_without_bfloat16_keeps_it_and_computes_in_float32(
     assert kept.embeddings.dtype == torch.float32
     # weights are rounded by up to 2**-9 of themselves, nothing else is
     assert (kept.embeddings - exact.embeddings).norm() <= 0.02 * exact.embeddings.norm()
-    assert network.transcribe(speech(16_000), max_tokens=4) is not None
+    network.transcribe(speech(16_000), max_tokens=4)  # does not raise
     assert GraniteSpeech.load(tmp_path, dtype=torch.bfloat16).dtype == torch.bfloat16, "who asks for it gets it"
 
 

@@ -109,6 +109,7 @@ def test_without_partials_finals_equal_offline(nano, engine, spoken, talk):
         for final in of(Final, events):
             segment = samples[round(final.start * 16_000) : round(final.end * 16_000)]
             equal.append(final.text == nano.transcribe(segment))
+    assert equal
     assert all(equal), f"{sum(equal)} of {len(equal)}"
 
 

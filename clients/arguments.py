@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import signal
 import sys
 import time
 from collections import Counter
@@ -14,12 +15,12 @@ from typing import Any, NoReturn
 from clients.formats import FORMATS
 from clients.livefile import part_of
 from model.tasks import TASKS, Wish
+from streamer.fields import MOST_CHANNEL_CHARACTERS
 from streamer.latency import LATENCIES
 from streamer.options import CHOICES, WISHES, Options
 
-WRONG_USAGE = 2  # exit code
+DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 128 + signal.SIGINT  # exit codes of every command
 QUANTIZE = ("none", "int8", "int4")  # what weights can be packed into
-CHANNEL_CHARACTERS = 64  # what a daemon allows
 COMPUTE = ("auto", "cpu", "cuda", "mps")  # what --device means for the network; all else is a microphone
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -132,6 +133,13 @@ def number(kind: Callable[[str], float], least: float, most: float = math.inf) -
     return parse_number
 
 
+def settle_format(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
+    """`format` is text if nobody says; beside `--events` another one needs a file to go to."""
+    if given.events and given.format is not None and given.output is None:
+        parser.error("--events prints events; --format goes with it only if --output says where")
+    given.format = given.format or "text"
+
+
 def words(text: str) -> tuple[str, ...]:
     """Reads `a, b` as two."""
     return tuple(word.strip() for word in text.split(",") if word.strip())
@@ -139,8 +147,8 @@ def words(text: str) -> tuple[str, ...]:
 
 def channel(text: str) -> str:
     """Reads the name of a channel."""
-    if not 1 <= len(text) <= CHANNEL_CHARACTERS:
-        raise argparse.ArgumentTypeError(f"{text!r} is no name of 1 to {CHANNEL_CHARACTERS} characters")
+    if not 1 <= len(text) <= MOST_CHANNEL_CHARACTERS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of 1 to {MOST_CHANNEL_CHARACTERS} characters")
     return text
 
 

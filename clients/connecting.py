@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from clients.arguments import (
+    DONE,
+    FAILED,
     WRONG_USAGE,
     Parser,
     add_stream_options,
@@ -20,6 +22,7 @@ from clients.arguments import (
     channel,
     number,
     outputs,
+    settle_format,
     stream_options,
     transcript_path,
 )
@@ -34,7 +37,6 @@ from streamer.incoming import SAMPLE_RATE, Samples
 from streamer.pace import at_the_speed_of_speech
 from streamer.recordings import AudioError, open_recording
 
-DONE, FAILED = 0, 1  # exit codes
 TURN_SAMPLES = SAMPLE_RATE // 10  # what is sent at once
 ENCODING = "pcm_f32le"  # what recordings are decoded to: the daemon hears exactly what a local run would
 
@@ -151,9 +153,8 @@ def parse(arguments: Sequence[str], complain: Callable[[str], None]) -> argparse
     parser.complain = complain
     given = parser.parse_intermixed_args(arguments)
     _check_source(parser, given)
-    if given.events and given.format is not None and given.output is None:
-        parser.error("--events prints events; --format goes with it only if --output says where")
-    given.format, given.live = given.format or "text", True
+    settle_format(parser, given)
+    given.live = True
     if given.mic:
         given.transcript = transcript_path(given.output, given.save, given.format)
     else:

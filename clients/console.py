@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from clients.arguments import DONE, INTERRUPTED
 from clients.display import Display
 from clients.errors import CaptionsError
 from clients.formats import writer
@@ -21,7 +22,6 @@ from streamer.devices import Device
 from streamer.microphone import Microphone
 from streamer.saving import SavedSound
 
-DONE, INTERRUPTED = 0, 128 + signal.SIGINT  # exit codes
 Complain = Callable[[str], None]
 OpenFeed = Callable[[Captioning, Display], Feed]
 

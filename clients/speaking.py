@@ -7,6 +7,7 @@ from argparse import Namespace
 from contextlib import ExitStack
 from functools import partial
 
+from clients.arguments import FAILED
 from clients.connection import connect
 from clients.console import Complain, caption, prepared
 from clients.remote import ENCODING, EXCUSE, RemoteFeed
@@ -14,8 +15,6 @@ from clients.status import Status
 from streamer.devices import Device
 from streamer.microphone import chosen
 from streamer.portaudio import MicrophoneError, quiet_libraries
-
-FAILED = 1  # exit code
 
 
 def speak(given: Namespace, token: str | None, complain: Complain) -> int:

@@ -15,7 +15,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from model.config import READ
+from model.config import CURE
 from model.errors import CheckpointError
 from model.files import NANO, counts, naming_faults, shards
 from model.hub import Repository
@@ -140,7 +140,7 @@ def load_weights(
         elif tensor.shape != wanted[name]:
             wrong.append(f"{name} is {list(tensor.shape)}, should be {list(wanted[name])}")
         elif tensor.dtype not in STORED:
-            raise CheckpointError(f"{name} in {directory} is {str(tensor.dtype).removeprefix('torch.')}; {READ}")
+            raise CheckpointError(f"{name} in {directory} is {str(tensor.dtype).removeprefix('torch.')}; {CURE}")
         elif name in packing:
             found[name] = packing[name](tensor.flatten(1), device)
         else:

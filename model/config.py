@@ -9,8 +9,7 @@ from types import UnionType
 from typing import Any, Self
 
 from model.errors import CheckpointError
-from model.lora import CONFIG as ADAPTER
-from model.lora import LoraConfig
+from model.lora import ADAPTER_CONFIG, LoraConfig
 
 KINDS: dict[str, tuple[type | UnionType, str]] = {
     "int": (int, "a whole number"),
@@ -21,7 +20,7 @@ KINDS: dict[str, tuple[type | UnionType, str]] = {
     "tuple[str, ...]": (list, "a list of texts"),
 }
 MOST_LAYERS = 1000  # more are a slip of somebody's pen, and would take for ever to make
-READ = (  # of weights; what to do about others
+CURE = (  # for weights of other types
     "granite-stream reads float32, float16 and bfloat16, and packs them itself: "
     "take the original checkpoint, with --quantize int8 or int4"
 )
@@ -179,7 +178,7 @@ class SpeechConfig(_FromJson):
         config = cls.read_alone(directory)
         # as the reference: an adapter that lies there is used even if config.json is silent, and one that it promises
         # must be there
-        if config.has_lora_adapter or (directory / ADAPTER).exists():
+        if config.has_lora_adapter or (directory / ADAPTER_CONFIG).exists():
             return replace(config, text=replace(config.text, lora=LoraConfig.read(directory)))
         return config
 
@@ -213,7 +212,7 @@ class SpeechConfig(_FromJson):
             )
         encoder, text = _section(values, "encoder_config"), _section(values, "text_config")
         if packed := _section(values, "quantization_config") or _section(text, "quantization_config"):
-            raise CheckpointError(f"the weights are quantised ({packed.get('quant_method', 'unknown method')}); {READ}")
+            raise CheckpointError(f"the weights are quantised ({packed.get('quant_method', 'unknown method')}); {CURE}")
         encoder["cat_hidden_layers"] = encoder.get("cat_hidden_layers") or []
         if "dim_head" in encoder and encoder["dim_head"] is None:
             encoder["dim_head"] = EncoderConfig.from_json({**encoder, "dim_head": 1}, "encoder_config").equal_share

@@ -32,6 +32,7 @@ class MelState:
 
     tail: Tensor = field(default_factory=lambda: torch.empty(0))  # [samples]
     samples: int = 0  # samples taken in
+    mirrored: bool = False  # its start is in the tail, in mirror image, as the reference does it
 
 
 class LogMel:
@@ -58,8 +59,8 @@ class LogMel:
         state.tail = torch.cat([state.tail, samples]) if len(state.tail) else samples
         if state.samples < MIN_SAMPLES:
             return samples.new_empty(0, MEL_BANDS)
-        if len(state.tail) == state.samples:  # nothing was given out or mirrored yet
-            state.tail = torch.cat([state.tail[1:MIN_SAMPLES].flip(0), state.tail])
+        if not state.mirrored:
+            state.tail, state.mirrored = torch.cat([state.tail[1:MIN_SAMPLES].flip(0), state.tail]), True
         return self._frames(state)
 
     def finish(self, state: MelState) -> Tensor:

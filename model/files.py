@@ -11,8 +11,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from model.errors import CheckpointError
-from model.lora import CONFIG as ADAPTER_CONFIG
-from model.lora import WEIGHTS as ADAPTER
+from model.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 
 NANO = Path(__file__).parent / "nano"
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -44,7 +43,7 @@ def shards(directory: Path) -> list[Path]:
     Raises:
         CheckpointError: a file is missing, or the index cannot be read.
     """
-    names = [*weight_names(directory), *([ADAPTER] if (directory / ADAPTER_CONFIG).exists() else [])]
+    names = [*weight_names(directory), *([ADAPTER_WEIGHTS] if (directory / ADAPTER_CONFIG).exists() else [])]
     missing = [name for name in names if not (directory / name).is_file()]
     if missing:
         raise CheckpointError(f"{directory} lacks {', '.join(missing)}: download the checkpoint again")

@@ -18,8 +18,7 @@ from typing import Self
 from model.config import SpeechConfig
 from model.errors import CheckpointError
 from model.files import SMALL, weight_names
-from model.lora import CONFIG as ADAPTER_CONFIG
-from model.lora import WEIGHTS as ADAPTER
+from model.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 
 NAME = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@(\w[\w./-]*))?")
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -131,4 +130,4 @@ class Repository:
 def large(directory: Path, config: SpeechConfig) -> list[str]:
     """The files of weights, once everything small is there."""
     has_adapter = config.has_lora_adapter or (directory / ADAPTER_CONFIG).exists()
-    return [*weight_names(directory), *([ADAPTER] if has_adapter else [])]
+    return [*weight_names(directory), *([ADAPTER_WEIGHTS] if has_adapter else [])]

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from model.errors import CheckpointError
 
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj")  # names that the encoder has too would mean that as well
 
 # What training and bookkeeping leave behind. Every other option must be off: it would change what is computed.
@@ -39,19 +39,19 @@ class LoraConfig:
         Raises:
             CheckpointError: one of the adapter's two files is missing, or asks for what is not supported.
         """
-        missing = [name for name in (CONFIG, WEIGHTS) if not (directory / name).is_file()]
+        missing = [name for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS) if not (directory / name).is_file()]
         if missing:
             raise CheckpointError(
                 f"{directory} needs its LoRA adapter but lacks {' and '.join(missing)}: "
                 "copy them from the checkpoint's page; without them it would hear worse and not say so"
             )
         try:
-            values = json.loads((directory / CONFIG).read_text())
+            values = json.loads((directory / ADAPTER_CONFIG).read_text())
         except (OSError, ValueError) as error:
-            raise CheckpointError(f"cannot read {directory / CONFIG}: {error}") from None
+            raise CheckpointError(f"cannot read {directory / ADAPTER_CONFIG}: {error}") from None
         if not isinstance(values, dict):
             kind = type(values).__name__
-            raise CheckpointError(f"cannot read {directory / CONFIG}: it holds a {kind}, not an object")
+            raise CheckpointError(f"cannot read {directory / ADAPTER_CONFIG}: it holds a {kind}, not an object")
         return cls.parse(values)
 
     @classmethod
@@ -72,7 +72,7 @@ class LoraConfig:
         if not isinstance(targets, list) or not targets or not set(targets) <= set(TARGETS):
             wrong.append(f"target_modules {targets} (some of {', '.join(TARGETS)})")
         if wrong:
-            raise CheckpointError(f"{CONFIG} asks for what granite-stream does not run: {'; '.join(wrong)}")
+            raise CheckpointError(f"{ADAPTER_CONFIG} asks for what granite-stream does not run: {'; '.join(wrong)}")
         assert isinstance(rank, int)
         assert isinstance(alpha, int | float)
         assert isinstance(targets, list)

@@ -22,7 +22,6 @@ from model.scripts import begins_word
 from model.tasks import PLAIN, Wish
 
 AUDIO = "<|audio|>"  # one such token stands for the recording; it is repeated once for each embedding
-INSTRUCTION = PLAIN
 # What `plus` was trained with; without it it does not write speakers and times. The date is part of it.
 SYSTEM = (
     "Knowledge Cutoff Date: April 2024.\nToday's Date: December 19, 2024.\n"
@@ -90,7 +89,7 @@ class Processor:
         """
         return wish.instruction(self.config.plus, self.config.only_transcribes)
 
-    def render(self, instruction: str = INSTRUCTION) -> str:
+    def render(self, instruction: str = PLAIN) -> str:
         """The whole prompt as text, with one placeholder for the audio, ready for the answer.
 
         Raises:
@@ -119,7 +118,7 @@ class Processor:
             raise ValueError(f"a prompt without audio holds {AUDIO}; transcribe answers about audio")
         return ids
 
-    def prompt(self, instruction: str = INSTRUCTION) -> Prompt:
+    def prompt(self, instruction: str = PLAIN) -> Prompt:
         """The prompt's tokens before and after the audio.
 
         Raises:

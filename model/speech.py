@@ -207,12 +207,12 @@ class GraniteSpeech(nn.Module):
             max_tokens = token_limit(len(audio) / SAMPLE_RATE, letters, wish.times, wish.speakers)
         if not max_tokens or not len(heard.embeddings):
             return ""
-        letters_heard = self.alphabet.text(heard.log_probs)
-        draft = self.processor.encode(letters_heard)
+        heard_text = self.alphabet.text(heard.log_probs)
+        draft = self.processor.encode(heard_text)
         around = len(prompt.prefix) + len(prompt.suffix)
         cache = self.cache(around + len(heard.embeddings) + max_tokens + len(draft) + 1)
         dictation = self.dictation(cache, prompt, guarded)
-        dictation.begin(heard.embeddings, 0, max_tokens, draft, lambda: letters_heard)
+        dictation.begin(heard.embeddings, 0, max_tokens, draft, lambda: heard_text)
         while dictation.writing:
             (said,) = self.extend([dictation.extension()], cache)
             dictation.read(said)

@@ -7,6 +7,7 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from clients.arguments import FAILED
 from clients.console import caption, prepared
 from clients.errors import CaptionsError
 from clients.status import Status
@@ -18,7 +19,6 @@ from streamer.portaudio import MicrophoneError, quiet_libraries
 if TYPE_CHECKING:
     from streamer.engine import Engine
 
-FAILED = 1  # exit code
 Complain = Callable[[str], None]
 
 

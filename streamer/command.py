@@ -12,6 +12,9 @@ from importlib import import_module
 from pathlib import Path
 
 from clients.arguments import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
     WRONG_USAGE,
     Parser,
     add_compute,
@@ -20,12 +23,12 @@ from clients.arguments import (
     add_wishes,
     number,
     outputs,
+    settle_format,
     stream_options,
 )
 from clients.formats import FORMATS
 from model.errors import GraniteStreamError, WishError
 
-DONE, FAILED, INTERRUPTED = 0, 1, 128 + signal.SIGINT
 TRACEBACK = "GRANITE_STREAM_TRACEBACK"  # environment variable: any value shows where an error comes from
 
 COMMANDS = {  # each in a module with a `main` of its own; a file of that name: ./models
@@ -97,9 +100,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     if options.speed is not None and not (options.live or options.events):
         parser.error("--speed goes with --live or --events; a file is otherwise read as fast as possible")
     options.live = options.live or options.events
-    if options.events and options.format is not None and options.output is None:
-        parser.error("--events prints events; --format goes with it only if --output says where")
-    options.format = options.format or "text"
+    settle_format(parser, options)
     if options.files.count("-") and sys.stdin.isatty():
         parser.error("standard input is a terminal; pipe a recording into granite-stream, or name a file")
     options.options = stream_options(parser, options, partials=options.live)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TextIO
 
-from clients.arguments import Parser
+from clients.arguments import DONE, FAILED, Parser
 from streamer.portaudio import MicrophoneError, quiet_libraries, sounddevice
 
 SERVER_DEVICE = "pulse"  # what PortAudio calls the sound server
@@ -146,8 +146,8 @@ def main(arguments: Sequence[str], complain: Callable[[str], None]) -> int:
             show_devices(sys.stdout)
     except MicrophoneError as error:
         complain(str(error))
-        return 1
-    return 0
+        return FAILED
+    return DONE
 
 
 def _sources() -> list[dict[str, Any]]:

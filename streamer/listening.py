@@ -13,6 +13,7 @@ from clients.arguments import (
     add_model_options,
     add_stream_options,
     add_wishes,
+    settle_format,
     stream_options,
     tell_devices_apart,
     transcript_path,
@@ -39,9 +40,7 @@ def parse(arguments: Sequence[str], complain: Callable[[str], None]) -> Namespac
         parser.error("--mic listens to a microphone; leave it out to transcribe recordings")
     if given.speed is not None:
         parser.error("--speed is for recordings; a microphone has its own clock")
-    if given.events and given.format is not None and given.output is None:
-        parser.error("--events prints events; --format goes with it only if --output says where")
-    given.format = given.format or "text"
+    settle_format(parser, given)
     tell_devices_apart(parser, given)
     given.transcript = transcript_path(given.output, given.save, given.format)
     given.options = stream_options(parser, given)

@@ -10,7 +10,7 @@ from typing import TextIO
 
 import torch
 
-from clients.arguments import Parser, add_compute, number
+from clients.arguments import DONE, Parser, add_compute, number
 from model.checkpoint import size as size_of
 from model.files import NANO
 from model.hub import Repository
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str], complain: Callable[[str], None]) -> int:
     if given.threads:
         torch.set_num_threads(given.threads)
     show_models(sys.stdout, torch.device(device_named(given.device)), given.step_ms / 1000)
-    return 0
+    return DONE
 
 
 def parse(arguments: Sequence[str], complain: Callable[[str], None]) -> Namespace:

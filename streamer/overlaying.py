@@ -6,6 +6,7 @@ from argparse import Namespace
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from clients.arguments import FAILED
 from clients.asking import read_token
 from clients.background import in_thread
 from clients.errors import CaptionsError
@@ -15,8 +16,6 @@ from clients.overlay.sources import Outlet, follow, hear, hear_far, persist
 from streamer.devices import Device
 from streamer.microphone import chosen
 from streamer.portaudio import MicrophoneError, quiet_libraries
-
-FAILED = 1  # exit code
 
 
 def main(arguments: Sequence[str], complain: Callable[[str], None]) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.server import Server as Listener
 
-from clients.arguments import WRONG_USAGE
+from clients.arguments import DONE, FAILED, WRONG_USAGE
 from clients.background import in_thread
 from model.tasks import LANGUAGES
 from streamer import logs
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("granite_stream")
 
-DONE, FAILED = 0, 1  # exit codes
 LAST_WORDS_SECONDS = 2.0  # for errors to reach the clients when the network has died
 
 

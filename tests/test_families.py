@@ -28,7 +28,7 @@ from transformers import (
     GraniteSpeechPlusForConditionalGeneration,
 )
 
-from model.lora import CONFIG, WEIGHTS
+from model.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from model.speech import GraniteSpeech, Span
 from tests.checkpoints import AUDIO_TOKEN, TEMPLATE_3, TEMPLATE_4, WRITE, change, samples_for, scaled, speech, tokenizer
 from tests.shapes import ADAPTER, shape
@@ -123,8 +123,8 @@ def write_adapter(text: dict[str, int], directory: Path, noise: Tensor) -> None:
             down, up = noise[index : index + rank * width], noise[layer : layer + size * rank]
             tensors[f"{key}.lora_A.weight"] = down.view(rank, width) / width**0.5
             tensors[f"{key}.lora_B.weight"] = up.view(size, rank) * 4 / rank**0.5
-    save_file({key: tensor.bfloat16() for key, tensor in tensors.items()}, directory / WEIGHTS)
-    (directory / CONFIG).write_text(json.dumps(ADAPTER))
+    save_file({key: tensor.bfloat16() for key, tensor in tensors.items()}, directory / ADAPTER_WEIGHTS)
+    (directory / ADAPTER_CONFIG).write_text(json.dumps(ADAPTER))
 
 
 def theirs(family: Family, directory: Path, prompt: tuple[list[int], list[int]]) -> Stages:

@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from model.errors import CheckpointError
 from model.files import INDEX, SINGLE
 from model.hub import Repository
-from model.lora import CONFIG, WEIGHTS
+from model.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from tests.checkpoints import VARIANTS, adapt, change, save
 from tests.hub import COMMIT, Hub, serve
 
@@ -105,7 +105,7 @@ def test_only_what_is_needed_is_fetched(client: Client) -> None:
 
 def test_an_adapter_is_fetched_too(client: Client) -> None:
     adapt(VARIANTS[1], client.hub.directory)
-    assert {CONFIG, WEIGHTS} <= {path.name for path in client.fetch().iterdir()}
+    assert {ADAPTER_CONFIG, ADAPTER_WEIGHTS} <= {path.name for path in client.fetch().iterdir()}
 
 
 def test_what_is_in_the_cache_is_not_fetched_again(client: Client) -> None:

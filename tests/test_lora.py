@@ -18,7 +18,7 @@ from transformers import GraniteSpeechFeatureExtractor, GraniteSpeechForConditio
 
 from model.errors import CheckpointError
 from model.granite import Extension, switch
-from model.lora import CONFIG, TARGETS, WEIGHTS, LoraConfig
+from model.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS, TARGETS, LoraConfig
 from model.speech import GraniteSpeech, Span
 from tests.checkpoints import AUDIO_TOKEN, VARIANTS, WRITE, adapt, change, samples_for, save, speech
 
@@ -26,6 +26,7 @@ VARIANT = VARIANTS[1]  # 3.3
 TOLERANCE = 1e-5
 HEARD = speech(samples_for(47))  # a recording of about a second
 WORDS = 16  # tokens, each one letter
+BOTH = [ADAPTER_CONFIG, ADAPTER_WEIGHTS]
 NAME = "language_model.model.layers.1.self_attn.v_proj.lora_A.weight"
 KEY = "base_model.model." + NAME
 PLAIN = {"peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ["q_proj"]}
@@ -128,7 +129,7 @@ def test_every_style_of_the_adapters_keys_gives_the_same_weights(
 ) -> None:
     adapt(VARIANT, directory, prefix=prefix, hub_keys=hub_keys)
     start = prefix + ("language_model.model.layers." if hub_keys else "model.language_model.layers.")
-    assert all(key.startswith(start) for key in load_file(directory / WEIGHTS))
+    assert all(key.startswith(start) for key in load_file(directory / ADAPTER_WEIGHTS))
     state = load(directory).state_dict()
     assert any(".q_proj.lora_A." in name for name in state)
     assert all(torch.equal(tensor, state[name]) for name, tensor in both.ours.state_dict().items())
@@ -209,7 +210,9 @@ def test_an_adapter_that_lies_there_is_used_as_the_reference_does(both: Both, di
     assert load(directory).transcribe(HEARD, WRITE, max_tokens=WORDS) == both.generate(**both.prompt()[0])
 
 
-@pytest.mark.parametrize("names", [[CONFIG], [WEIGHTS], [CONFIG, WEIGHTS]], ids=" and ".join)
+@pytest.mark.parametrize(
+    "names", [[ADAPTER_CONFIG], [ADAPTER_WEIGHTS], [ADAPTER_CONFIG, ADAPTER_WEIGHTS]], ids=" and ".join
+)
 def test_an_adapter_that_is_promised_and_not_there_is_an_error(directory: Path, names: list[str]) -> None:
     for name in names:
         (directory / name).unlink()
@@ -236,7 +239,7 @@ def test_an_adapter_that_is_promised_and_not_there_is_an_error(directory: Path, 
     ids=lambda value: ", ".join(value) if isinstance(value, dict) else "",
 )
 def test_what_is_not_supported_is_refused_by_name(directory: Path, options: dict[str, object], message: str) -> None:
-    change(directory / CONFIG, **options)
+    change(directory / ADAPTER_CONFIG, **options)
     assert f"asks for what granite-stream does not run: {message}" in refusal(directory)
 
 
@@ -262,8 +265,8 @@ def test_what_changes_nothing_is_accepted(options: dict[str, object]) -> None:
     ("text", "message"), [("{", "cannot read"), ("[]", "holds a list, not an object")], ids=["broken", "a list"]
 )
 def test_a_configuration_that_cannot_be_read_is_named(directory: Path, text: str, message: str) -> None:
-    (directory / CONFIG).write_text(text)
-    assert CONFIG in refusal(directory)
+    (directory / ADAPTER_CONFIG).write_text(text)
+    assert ADAPTER_CONFIG in refusal(directory)
     assert message in refusal(directory)
 
 
@@ -279,7 +282,7 @@ def test_a_configuration_that_cannot_be_read_is_named(directory: Path, text: str
 def test_a_tensor_of_the_adapter_that_does_not_fit_is_named(
     directory: Path, break_it: Callable[[dict[str, Tensor]], object], message: str
 ) -> None:
-    tensors = load_file(directory / WEIGHTS)
+    tensors = load_file(directory / ADAPTER_WEIGHTS)
     break_it(tensors)
-    save_file(tensors, directory / WEIGHTS)
+    save_file(tensors, directory / ADAPTER_WEIGHTS)
     assert message in refusal(directory)

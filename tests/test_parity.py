@@ -22,8 +22,9 @@ from transformers import (
 )
 
 from model.checkpoint import NANO
-from model.processor import INSTRUCTION, merge
+from model.processor import merge
 from model.speech import GraniteSpeech, Heard, Span
+from model.tasks import PLAIN
 from tests.checkpoints import AUDIO_TOKEN, VARIANTS, WRITE, recording, reference, samples_for, save, speech
 
 TOLERANCE = 1e-5
@@ -192,7 +193,7 @@ def nano() -> tuple[GraniteSpeech, GraniteSpeechForConditionalGeneration, Granit
 def test_the_embedded_model_writes_the_words_that_transformers_writes(nano, path: Path) -> None:
     ours, theirs, processor = nano
     samples = recording(path)
-    message = {"role": "user", "content": "<|audio|>" + INSTRUCTION}
+    message = {"role": "user", "content": "<|audio|>" + PLAIN}
     prompt = processor.tokenizer.apply_chat_template([message], tokenize=False, add_generation_prompt=True)
     inputs = processor(prompt, samples, return_tensors="pt")
     said = theirs.generate(**inputs, do_sample=False, max_new_tokens=NANO_TOKENS)

@@ -12,7 +12,8 @@ from transformers import PreTrainedTokenizerFast
 
 from model.config import EncoderConfig, ProjectorConfig, SpeechConfig, TextConfig
 from model.errors import CheckpointError
-from model.processor import INSTRUCTION, Processor, merge
+from model.processor import Processor, merge
+from model.tasks import PLAIN
 from tests.checkpoints import AUDIO_TOKEN, TEMPLATE_3, TEMPLATE_4, VARIANTS, VOCABULARY, reference, tokenizer
 
 CONFIG = SpeechConfig(
@@ -69,7 +70,7 @@ def test_a_template_that_asks_for_the_date_gets_that_of_the_training() -> None:
 
 
 @pytest.mark.parametrize("template", [TEMPLATE_3, TEMPLATE_4], ids=["3.x", "4.x"])
-@pytest.mark.parametrize("instruction", [INSTRUCTION, KEYWORDS, ""])
+@pytest.mark.parametrize("instruction", [PLAIN, KEYWORDS, ""])
 def test_prompts_equal_those_of_the_reference(template: str, instruction: str) -> None:
     theirs = PreTrainedTokenizerFast(tokenizer_object=tokenizer(), chat_template=template)
     messages = [{"role": "user", "content": "<|audio|>" + instruction}]

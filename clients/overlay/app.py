@@ -14,6 +14,7 @@ from PySide6.QtCore import QObject, QSocketNotifier, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QIcon, QPainter, QPixmap
 from PySide6.QtWidgets import QApplication, QMenu, QSystemTrayIcon
 
+from clients.arguments import DONE, FAILED
 from clients.overlay.board import Board
 from clients.overlay.control import HERE, Control, socket_name, tell
 from clients.overlay.desktop import is_composited
@@ -21,7 +22,6 @@ from clients.overlay.look import Look, config_file, remember
 from clients.overlay.sources import Outlet, SourceThread
 from clients.overlay.window import Window
 
-DONE, FAILED = 0, 1  # exit codes
 LEAVING_SECONDS = 3.0  # for the source to give the microphone back
 LOCKED = "the overlay is locked: granite-stream overlay --unlock lets you move it, --quit ends it"
 UNREACHABLE = "the overlay is not locked, as --unlock could not reach it: {} is taken, or its directory is gone"

@@ -11,7 +11,8 @@ from model.config import SpeechConfig
 from model.nano.network import SPECIAL, TEMPLATE, VOCABULARY, hub_config
 from model.nano.templates import TEMPLATES
 from model.nano.texts import templated
-from model.processor import INSTRUCTION, Processor
+from model.processor import Processor
+from model.tasks import PLAIN
 
 TEMPLATED = 20_000  # sentences from templates that the tokenizer sees, so that numbers are short
 
@@ -38,7 +39,7 @@ def learn(sentences: list[str]) -> Tokenizer:
         special_tokens=list(SPECIAL),
         show_progress=False,
     )
-    seen = [INSTRUCTION] * 50 + [form for sentence in sentences for form in (sentence, " " + sentence)]
+    seen = [PLAIN] * 50 + [form for sentence in sentences for form in (sentence, " " + sentence)]
     tokenizer.train_from_iterator(seen, trainer)
     return tokenizer
 

@@ -15,6 +15,7 @@ from model.scripts import apart
 
 BLANK = 0
 LATIN_1 = 256  # without a list of labels, a label is the code point of its character
+KANA_BYTES = 3  # of UTF-8; behind Latin-1 the 4.x heads have 92 labels for kana
 LEAST_PEAK = -3.0  # log-probability: a character that is nowhere likelier than one in twenty has no place
 
 
@@ -58,13 +59,17 @@ class Alphabet:
         """What the head hears in frames `[T, labels]`: its greedy path."""
         return "".join(self._characters[label] for label in _greedy(log_probs) if label < len(self._characters))
 
-    def letters(self, log_probs: Tensor) -> int:
-        """How many characters the head hears in frames `[T, labels]`, spaces aside.
+    def spelled(self, log_probs: Tensor) -> int:
+        """How many bytes of UTF-8 the characters take that the head hears in frames `[T, labels]`, spaces aside.
 
-        Also those whose label says nothing of them: the 4.x heads have 92 for kana behind Latin-1.
+        No text of them has more tokens. A character whose label says nothing of it counts, too.
         """
-        known = self._characters
-        return sum(not (label < len(known) and known[label].isspace()) for label in _greedy(log_probs))
+        return sum(map(self._bytes, _greedy(log_probs)))
+
+    def _bytes(self, label: int) -> int:
+        if label < len(self._characters):
+            return len(self._characters[label].strip().encode())
+        return KANA_BYTES if label >= LATIN_1 else 1
 
 
 def _greedy(log_probs: Tensor) -> list[int]:

@@ -129,7 +129,8 @@ class Dictation:
                 self._finish()
                 return
             if token != drafted:  # what follows was said after another token
-                self._draft = self._next_draft(token, draft[index:] if index or first_round else None)
+                rest = self._next_draft(token, draft[index:] if index or first_round else None)
+                self._draft = rest[: self._limit - len(self._written)]  # the slot has room for no more
                 break
         last = len(self._prefix) + self._audio + len(self._suffix) + len(self._written) - 1
         told = self._embed(self._written[-1:] + self._draft)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-TOKENS_PER_SECOND = 8  # speech has about 3 words a second
+# Speech has about 3 words a second, and an English word less than 2 tokens; but what the vocabulary has few pairs for
+# is spelled in bytes, and Japanese may then take 12 a second.
+TOKENS_PER_SECOND = 16
 TIMED = 6  # times as many where `plus` writes a time behind each word
 TAGGED = 4  # times as many where it says who speaks before each turn, which may be of one word
 MOST_TAGGED = 240  # tokens up to which TAGGED counts: half a minute of plain text has as many
@@ -16,16 +18,17 @@ PHRASE_TOKENS = 8  # of the longest phrase that is looked at
 HEARD_WRONGLY = 3  # the CTC head spells one repeat in so many alike: up to so many times what it heard is no loop
 
 
-def token_limit(seconds: float, letters: int, timed: bool = False, tagged: bool = False) -> int:
+def token_limit(seconds: float, spelled: int, timed: bool = False, tagged: bool = False) -> int:
     """The most tokens that audio can hold.
 
     Args:
         seconds: its length.
-        letters: how many characters the CTC head hears in it; a token has at least one, and no letters mean no words.
+        spelled: how many bytes the characters take that the CTC head hears in it; a token has at least one, and where
+            no character is heard there are no words.
         timed: each word is followed by its time.
         tagged: each turn begins with who speaks.
     """
-    words = min(int(TOKENS_PER_SECOND * seconds), letters) + SPARE_TOKENS if letters else 0
+    words = min(int(TOKENS_PER_SECOND * seconds), spelled) + SPARE_TOKENS if spelled else 0
     if tagged:
         return max(words, min(words * TAGGED, MOST_TAGGED))
     return words * TIMED if timed else words

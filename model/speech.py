@@ -203,8 +203,8 @@ class GraniteSpeech(nn.Module):
         (heard,) = self.encode([Span(self.features(audio))])
         guarded = max_tokens is None
         if max_tokens is None:
-            letters = self.alphabet.letters(heard.log_probs)
-            max_tokens = token_limit(len(audio) / SAMPLE_RATE, letters, wish.times, wish.speakers)
+            spelled = self.alphabet.spelled(heard.log_probs)
+            max_tokens = token_limit(len(audio) / SAMPLE_RATE, spelled, wish.times, wish.speakers)
         if not max_tokens or not len(heard.embeddings):
             return ""
         heard_text = self.alphabet.text(heard.log_probs)

@@ -29,7 +29,7 @@ from streamer.voice import VoiceDetector, VoiceState
 
 MOST_PROMPTS = 64  # rendered ones that are kept; clients may bring their own
 PROMPT_POSITIONS = 256  # of a cache slot: the template around the audio, and what a client asks for
-ANSWER_POSITIONS = 512  # of a cache slot: what is written, and drafts of it
+ANSWER_POSITIONS = 512  # of a cache slot: what is written with the draft behind it, see `token_limit`
 
 Asked = TypeVar("Asked")
 Result = TypeVar("Result")

@@ -100,8 +100,8 @@ class Segment:
         assert self._encoding is not None, "nothing was to be encoded"
         self._unread = min(self._unread, self.hearing.take(self._encoding, heard))
         self._encoding = None
-        letters = self._model.alphabet.letters(self.hearing.log_probs)
-        limit = token_limit(self.hearing.samples / SAMPLE_RATE, letters, tagged=self._tagged)
+        spelled = self._model.alphabet.spelled(self.hearing.log_probs)
+        limit = token_limit(self.hearing.samples / SAMPLE_RATE, spelled, tagged=self._tagged)
         if limit or self.dictation.tokens:
             heard_text = partial(self._model.alphabet.text, self.hearing.log_probs)
             self.dictation.begin(self.hearing.embeddings, self._unread, limit, self._tail(), heard_text)

@@ -46,7 +46,7 @@ def test_a_head_whose_labels_nobody_knows_is_counted_and_not_read(nano):
     unknown = Alphabet(replace(nano.config, ctc_labels=(), encoder=replace(nano.config.encoder, output_dim=42)))
     frames = torch.full((9, 42), -9.0)
     frames[range(9), [0, 5, 5, 0, 32, 32, 41, 0, 0]] = 0.0
-    assert (unknown.letters(frames), unknown.text(frames)) == (3, "")
+    assert (unknown.spelled(frames), unknown.text(frames)) == (3, "")
     assert align(["one", "two", "six"], frames, unknown) == [WordSpan(0, 3), WordSpan(3, 6), WordSpan(6, 9)]
 
 
@@ -57,10 +57,11 @@ def test_nothing_is_nowhere_and_too_much_has_no_place(alphabet):
     assert align(["abcdef"], frames_of(alphabet, "_"), alphabet) is None, "also what was not heard takes time to say"
 
 
-def test_letters_are_counted_also_where_a_label_does_not_say_which(alphabet):
-    frames = torch.full((8, LETTERS + 92), -9.0)
-    for frame, label in enumerate([0, LETTERS + 5, LETTERS + 5, 0, LETTERS + 91, 1, 2, 0]):  # kana, kana, space, a
-        frames[frame, label] = 0.0
-    assert alphabet.letters(frames) == 3
-    assert alphabet.text(frames) == " a"
-    assert alphabet.letters(frames[:0]) == 0
+def test_letters_are_counted_by_their_bytes_also_where_a_label_does_not_say_which(nano):
+    latin_1 = Alphabet(replace(nano.config, ctc_labels=(), encoder=replace(nano.config.encoder, output_dim=348)))
+    path = [0, 261, 261, 0, 347, ord(" "), ord("a"), ord("ü"), 0]  # kana, kana, space, two letters
+    frames = torch.full((len(path), 348), -9.0)
+    frames[range(len(path)), path] = 0.0
+    assert latin_1.text(frames) == " aü"
+    assert latin_1.spelled(frames) == 3 + 3 + 1 + 2
+    assert latin_1.spelled(frames[:0]) == 0

@@ -11,6 +11,8 @@ from model.guards import loop_length, token_limit
 from model.nano.network import hub_config
 from model.processor import Prompt
 from model.speech import Span
+from streamer.engine import ANSWER_POSITIONS
+from streamer.options import LONGEST_SEGMENT_SECONDS
 
 NEVER = 10_000  # a token limit that is not reached
 
@@ -226,9 +228,10 @@ def test_a_phrase_that_was_heard_again_and_again_is_written_so(said, heard, writ
 
 
 def test_without_letters_there_are_no_tokens():
-    assert token_limit(seconds=30, letters=0) == 0
-    assert token_limit(seconds=30, letters=10) == 18
-    assert token_limit(seconds=1, letters=100) == 16
-    assert token_limit(seconds=1, letters=100, timed=True) == 96
-    assert token_limit(seconds=8, letters=20, tagged=True) == 112, "room for eight turns of one word"
-    assert token_limit(seconds=30, letters=999, tagged=True) == token_limit(seconds=30, letters=999) == 248
+    assert token_limit(seconds=30, spelled=0) == 0
+    assert token_limit(seconds=30, spelled=10) == 18
+    assert token_limit(seconds=1, spelled=100) == 24
+    assert token_limit(seconds=1, spelled=100, timed=True) == 144
+    assert token_limit(seconds=8, spelled=20, tagged=True) == 112, "room for eight turns of one word"
+    assert token_limit(seconds=30, spelled=999, tagged=True) == token_limit(seconds=30, spelled=999) == 488
+    assert token_limit(LONGEST_SEGMENT_SECONDS, spelled=9999) < ANSWER_POSITIONS, "a slot of the cache has room for it"

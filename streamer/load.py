@@ -37,7 +37,7 @@ class LoadMeter:
         """Starts with a guess of the share of the thread's time that one stream needs."""
         self._guess, self._now = guess, now
         self._streams = 0
-        self._elapsed = self._stream_seconds = self._busy_seconds = 0.0
+        self._elapsed = self._stream_seconds = self._busy_seconds = self._audio_seconds = 0.0
         self._final_frames = self._partial_frames = 0.0
         self._updates = self._update_seconds = 0.0
 
@@ -50,14 +50,16 @@ class LoadMeter:
         self._elapsed = self._elapsed * fading + kept
         self._stream_seconds = self._stream_seconds * fading + kept * streams
         self._busy_seconds *= fading
+        self._audio_seconds *= fading
         self._final_frames *= fading
         self._partial_frames *= fading
         self._updates *= fading
         self._update_seconds *= fading
 
-    def add(self, busy_seconds: float, updates: Iterable[Due]) -> None:
-        """A step took so long and made these updates."""
+    def add(self, busy_seconds: float, updates: Iterable[Due], audio_seconds: float = 0.0) -> None:
+        """A step took so long and made these updates, of streams that have taken in so much audio since the last."""
         self._busy_seconds += busy_seconds
+        self._audio_seconds += audio_seconds
         for update in updates:
             if update.final:
                 self._final_frames += update.frames
@@ -93,4 +95,6 @@ class LoadMeter:
         kept = min(1.0, self.update_seconds / LONGEST_STEP_SECONDS)
         spared = (1 - kept) * self._partial_frames / frames if frames else 0.0
         measured = self._busy_seconds * (1 - spared)
-        return (self._guess * GUESS_SECONDS + measured) / (GUESS_SECONDS + self._stream_seconds)
+        # a recording that comes faster than speech is so many speakers as it is faster
+        spoken_seconds = max(self._stream_seconds, self._audio_seconds)
+        return (self._guess * GUESS_SECONDS + measured) / (GUESS_SECONDS + spoken_seconds)

@@ -11,6 +11,7 @@ from types import TracebackType
 import numpy as np
 
 from model.features import SAMPLE_RATE
+from streamer.allowance import Allowance
 from streamer.calibration import share_of_a_speaker
 from streamer.engine import Engine
 from streamer.events import Error, Event, Finalized
@@ -21,6 +22,7 @@ from streamer.stream import Stream
 
 MOST_WAITING_SECONDS = 10.0  # of a stream's audio that nobody has looked at; beyond it `Feed.room` waits
 MOST_WISHES = 100  # to end a segment that were not fulfilled yet; beyond it `Feed.room` waits, too
+LOOK_SECONDS = 0.25  # between looks whether those who speak live are gone
 
 Take = Callable[[list[Event]], None]
 
@@ -88,10 +90,14 @@ class Worker:
         waiting = sum(feed.waiting_seconds for feed in self._feeds)
         return self._meter.load(len(self._feeds), waiting)
 
+    def _others_speak(self, feed: Feed, now: float) -> bool:
+        return any(other is not feed and other.allowance.is_live(now) for other in self._feeds)
+
     def _receive(self, report: Report[Feed]) -> None:
         self.compute_seconds += report.busy_seconds
         self._meter.pass_time(time.monotonic(), len(self._feeds))
-        self._meter.add(report.busy_seconds, report.work.updates)
+        taken = sum(max(0, state.taken_samples - state.owner.taken_samples) for state in report.streams)
+        self._meter.add(report.busy_seconds, report.work.updates, taken / SAMPLE_RATE)
         for state in report.streams:
             self._pass_on(state)
 
@@ -118,9 +124,10 @@ class Feed:
         """Made by `Worker.open`."""
         self._worker, self._network, self._tell = worker, worker._network, take
         self._pushed = 0  # samples
-        self._taken = 0  # of them, known to the thread
+        self.taken_samples = 0  # of them, known to the thread
         self._waiting = 0  # of these, not yet looked at
         self._wishes = 0  # to end a segment, not yet fulfilled
+        self.allowance = Allowance(time.monotonic())
         self._roomy = asyncio.Event()
         self._roomy.set()
 
@@ -128,6 +135,7 @@ class Feed:
         """Takes the next samples `[T]`, float32, 16 kHz; they are kept until they are worked on."""
         self._pushed += len(samples)
         self._worker.audio_seconds += len(samples) / SAMPLE_RATE
+        self.allowance.spend(len(samples) / SAMPLE_RATE, time.monotonic())
         self._network.do(partial(self._network.tell, self, Stream.push, samples))
         self._measure()
 
@@ -150,21 +158,31 @@ class Feed:
     @property
     def waiting_seconds(self) -> float:
         """Audio that was pushed and nobody has looked at."""
-        return (self._pushed - self._taken + self._waiting) / SAMPLE_RATE
+        return (self._pushed - self.taken_samples + self._waiting) / SAMPLE_RATE
 
     async def room(self) -> None:
-        """Waits until more may be pushed, or wished. Whoever does not wait is not refused, but fills the memory."""
+        """Waits until more may be pushed, or wished. Whoever does not wait is not refused, but fills the memory.
+
+        While others speak live, that is also until it would no longer be far ahead of speech.
+        """
         await self._roomy.wait()
+        while True:
+            now = time.monotonic()
+            wait = self.allowance.wait_seconds(now)
+            if not wait or not self._worker._others_speak(self, now):
+                break
+            await asyncio.sleep(min(wait, LOOK_SECONDS))
+        self.allowance.forgive(now)
 
     def _receive(self, state: State[Feed]) -> None:
-        self._taken, self._waiting = state.taken_samples, state.waiting_samples
+        self.taken_samples, self._waiting = state.taken_samples, state.waiting_samples
         self._wishes -= sum(isinstance(event, Finalized) for event in state.events)
         self._measure()
         if state.events:
             self._tell(state.events)
 
     def _measure(self) -> None:
-        waiting_samples = self._pushed - self._taken + self._waiting
+        waiting_samples = self._pushed - self.taken_samples + self._waiting
         if waiting_samples < self._worker.most_waiting_samples and self._wishes < MOST_WISHES:
             self._roomy.set()
         else:

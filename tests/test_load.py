@@ -51,6 +51,16 @@ def test_a_machine_that_is_busy_with_the_longest_updates_refuses():
     assert "has 10" in meter.refusal()
 
 
+def test_a_recording_that_comes_faster_than_speech_is_as_many_speakers():
+    meter = LoadMeter(guess=0.1, now=0.0)
+    for second in range(100):
+        meter.pass_time(second + 1.0, 1)
+        meter.add(1.0, [FINAL] * 3, audio_seconds=20.0)
+    assert meter.busy == pytest.approx(1.0)
+    assert meter.load(1, 0.0).needed < 0.08
+    assert meter.refusal() is None
+
+
 def test_finals_cannot_be_made_fewer():
     meter = LoadMeter(guess=0.01, now=0.0)
     run(meter, 100, 10, 1.0, [FINAL] * 3)

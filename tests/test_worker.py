@@ -1,4 +1,5 @@
 import asyncio
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -110,6 +111,28 @@ async def test_a_stream_of_too_many_wishes_waits_for_room(worker):
     feed.end()
     assert await listener.texts() == []
     assert [event.id for event in listener.events[:-1]] == list(map(str, range(MOST_WISHES)))
+
+
+async def test_a_recording_beside_who_speaks_comes_at_little_more_than_the_speed_of_speech(worker):
+    hurrying, live = (worker.open(Options(), Listener()) for _ in range(2))
+    chunk = np.zeros(8000, np.float32)
+
+    async def sent_in(seconds):
+        sent = 0.0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while True:
+                    await hurrying.room()
+                    hurrying.push(chunk)
+                    sent += 0.5
+                    await asyncio.sleep(0)
+        return sent
+
+    hurrying.push(np.zeros(48_000, np.float32))
+    live.push(chunk)
+    assert await sent_in(1.0) <= 2.5
+    live.drop()
+    assert await sent_in(1.0) > 5
 
 
 async def test_finalize_is_answered_while_the_stream_goes_on(worker, spoken):

@@ -1,0 +1,43 @@
+from streamer.allowance import FIRST_SECONDS, PACE, SAVED_SECONDS, SILENT_SECONDS, Allowance
+
+
+def test_who_speaks_never_waits_and_is_live():
+    allowance = Allowance(0.0)
+    for tenth in range(1, 600):
+        allowance.spend(0.1, tenth / 10)
+        assert allowance.is_live(tenth / 10)
+        assert not allowance.wait_seconds(tenth / 10)
+
+
+def test_who_hurries_gets_so_much_more_than_a_speaker_and_is_not_live():
+    allowance, now, sent = Allowance(0.0), 0.0, 0.0
+    while now < 60:
+        now += allowance.wait_seconds(now)
+        allowance.spend(1.0, now)
+        sent += 1.0
+        assert not allowance.is_live(now) or sent < FIRST_SECONDS
+    assert 60 * PACE <= sent <= 60 * PACE + FIRST_SECONDS + 2
+
+
+def test_who_was_cut_off_for_a_while_may_send_what_was_said_meanwhile_at_once():
+    allowance = Allowance(0.0)
+    for tenth in range(1, 100):
+        allowance.spend(0.1, tenth / 10)
+    allowance.spend(SAVED_SECONDS, 20.0)
+    assert not allowance.wait_seconds(20.0)
+    assert allowance.is_live(21.0)
+
+
+def test_what_hindered_nobody_is_forgiven():
+    allowance = Allowance(0.0)
+    allowance.spend(600.0, 1.0)
+    assert allowance.wait_seconds(1.0) > 300
+    allowance.forgive(1.0)
+    assert not allowance.wait_seconds(1.0)
+    assert not allowance.is_live(1.0)
+
+
+def test_a_stream_that_says_nothing_holds_up_nobody():
+    allowance = Allowance(0.0)
+    assert allowance.is_live(SILENT_SECONDS - 0.1)
+    assert not allowance.is_live(SILENT_SECONDS)

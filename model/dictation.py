@@ -59,6 +59,7 @@ class Dictation:
         self.log_probs: list[float] = []  # of its tokens
         self.committed = 0  # how many of its tokens can no longer change
         self.writing = False
+        self.cut_off = False  # the last pass had no more tokens left for what it would have written
         self._embed, self._decode, self._stop, self._lengthening = embed, decode, stop_token, lengthening
         self._prefix, self._suffix = prompt.prefix, prompt.suffix
         self._audio = 0  # embeddings in the cache that still stand
@@ -94,6 +95,7 @@ class Dictation:
             start, pieces = len(self._prefix) + kept, []
         else:
             start, pieces = 0, [self._embed(self._prefix)]
+        self.cut_off = False
         self._limit, self._heard = max(limit, self.committed), heard
         self._draft, self._rest = [*self.tokens, *tail][: self._limit], []
         self._written, self._values = [], []
@@ -119,6 +121,7 @@ class Dictation:
                 # What else was likely is not known, only that the greedy token left no more than this.
                 token, log_prob = drafted, math.log(max(1 - math.exp(log_prob), LEAST_PROBABILITY))
             if token == self._stop or len(self._written) >= self._limit:
+                self.cut_off = token != self._stop
                 self._finish()
                 return
             self._written.append(token)

@@ -43,6 +43,9 @@ class Policy:
     patience: int = 2  # updates in a row that must contradict what is shown before it is replaced
 
 
+NOTHING = Policy(commit=(), show=())  # nothing is shown or promised before the final
+
+
 def standing(tokens: Sequence[int], before: Sequence[int], updates: Sequence[int]) -> list[int]:
     """For each token of a hypothesis, how many updates in a row wrote it so, and everything before it.
 

@@ -166,8 +166,10 @@ class Segment:
             self._finish()
             return
         self._updates = standing(dictation.tokens, before, self._updates)
+        # a word at which the tokens ended may be half of one
+        whole = self.words[:-1] if dictation.cut_off else self.words
         dictation.committed = committable(
-            self.words, self._updates, dictation.log_probs, dictation.committed, self.hearing.heard, self._policy
+            whole, self._updates, dictation.log_probs, dictation.committed, self.hearing.heard, self._policy
         )
         self._show()
 
@@ -185,15 +187,16 @@ class Segment:
 
     def _finish(self) -> None:
         committed, draft = self._text()
+        end = round((self.start_samples + self.hearing.samples) / SAMPLE_RATE, 3)
         words, first, values = [], 0, list[float]()
         for word in self.words:
             # two words may stand in one piece of text, with nothing but a tag between them
             values = self.dictation.log_probs[first : word.tokens] or values
             first = word.tokens
             confidence = round(math.exp(self._model.config.confidence_power * sum(values) / len(values)), 3)
-            start, end = self._seconds(word.start), self._seconds(word.end)
-            words.append(Word(word.text, start, end, confidence, word.speaker))
-        end = round((self.start_samples + self.hearing.samples) / SAMPLE_RATE, 3)
+            # the last frame may be half filled
+            start, stop = (min(self._seconds(frame), end) for frame in (word.start, word.end))
+            words.append(Word(word.text, start, stop, confidence, word.speaker))
         self._events.append(Final(self.index, self._seconds(0), end, committed + draft, tuple(words)))
         self.finished = True
 
@@ -214,7 +217,11 @@ class Segment:
         words = self._model.processor.words(self.dictation.tokens)
         spelled = said(words) if self._model.config.plus else [(TaggedWord(text), tokens) for text, tokens in words]
         placed = [] if self._last else [word for word in self.words if word.tokens <= self.dictation.committed]
-        reached, origin = (placed[-1].tokens, placed[-1].end) if placed else (0, 0)
+        reached = placed[-1].tokens if placed else 0
+        if placed and not any(tokens == reached for _, tokens in spelled):
+            placed.pop()  # punctuation behind it has become a part of it
+            reached = placed[-1].tokens if placed else 0
+        origin = placed[-1].end if placed else 0
         rest = [(word, tokens) for word, tokens in spelled if tokens > reached]
         frames = self.hearing.log_probs[origin:]
         spans = align([word.word for word, _ in rest], frames, self._model.alphabet)

@@ -19,6 +19,7 @@ from model.features import FRAME_SAMPLES, SAMPLE_RATE
 from model.granite import Extension, Prediction
 from model.speech import GraniteSpeech, Heard, Span, as_samples
 from streamer.buffer import SampleBuffer
+from streamer.commit import NOTHING
 from streamer.events import Done, Error, Event, Finalized
 from streamer.options import Options
 from streamer.segment import Segment
@@ -218,7 +219,9 @@ class Stream:
     # --- segments ---
 
     def _open_segment(self, start: int) -> None:
-        evidence, tagged = self.options.evidence, self.options.wish.speakers
+        # who wants finals alone gets nothing of the update either that finds where a full segment is cut
+        evidence = self.options.evidence if self.options.partials else NOTHING
+        tagged = self.options.wish.speakers
         segment = Segment(self._model, self._open_dictation, evidence, self._opened, start, tagged)
         segment.hearing.feed(self._audio.slice(start, self._listened))
         self._segments.append(segment)

@@ -227,6 +227,15 @@ def test_a_phrase_that_was_heard_again_and_again_is_written_so(said, heard, writ
     assert dictation.tokens == [8, *[9, 10, 11] * written, *([12] if written == said else [])]
 
 
+def test_a_pass_that_ran_out_of_tokens_says_so_until_the_next():
+    dictation = scripted(limit=2)
+    say(dictation, 8, 9, 10)
+    assert (dictation.tokens, dictation.cut_off) == ([8, 9], True)
+    dictation.begin(torch.zeros(3, 4), 3, NEVER)
+    say(dictation, 10, 0)
+    assert not dictation.cut_off
+
+
 def test_without_letters_there_are_no_tokens():
     assert token_limit(seconds=30, spelled=0) == 0
     assert token_limit(seconds=30, spelled=10) == 18

@@ -54,6 +54,7 @@ def assert_contract(events):
         assert text.startswith(committed), f"{committed!r} was taken back: {text!r}"
         committed = text
         if isinstance(event, Final):
+            assert all(event.start <= word.start <= word.end <= event.end for word in event.words)
             open_segment = None
     assert open_segment is None
 
@@ -161,6 +162,34 @@ def test_what_sounds_like_speech_for_ever_but_has_no_words_ends_nothing(nano, mo
     events = play(engine, torch.zeros(12 * 16_000), (1600,), Options(max_segment_seconds=5.0))
     assert_contract(events)
     assert [final.text for final in of(Final, events)] == ["", "", ""]
+
+
+def test_who_wants_finals_alone_gets_nothing_else_where_a_full_segment_is_cut(engine, talk):
+    events = play(engine, talk.samples, (16_000,), Options(partials=False, max_segment_seconds=6.0))
+    assert_contract(events)
+    assert len(of(Final, events)) > 4
+    assert not of(Partial, events)
+
+
+def test_punctuation_behind_a_committed_word_makes_no_second_word(nano, spoken):
+    cache = nano.cache(1000)
+    segment = Segment(nano, lambda: nano.dictation(cache, nano.processor.prompt()), Policy(), 0, 0)
+    segment.hearing.feed(spoken[0].samples)
+    segment.hear(nano.encode([segment.span()])[0])
+    while (extension := segment.extension()) is not None:
+        segment.read(nano.extend([extension], cache)[0])
+    dictation, before = segment.dictation, segment.words
+    dictation.committed, comma = before[2].tokens, nano.processor.encode(",")
+    written, values = list(dictation.tokens), list(dictation.log_probs)
+    dictation.tokens = written[: dictation.committed] + comma + written[dictation.committed :]
+    dictation.log_probs = values[: dictation.committed] + [-0.1] * len(comma) + values[dictation.committed :]
+    segment._conclude(written)
+    assert [word.text for word in segment.words[:4]] == [
+        *(word.text for word in before[:2]),
+        before[2].text + ",",
+        before[3].text,
+    ]
+    assert [word.start for word in segment.words] == pytest.approx([word.start for word in before], abs=3)
 
 
 @pytest.fixture

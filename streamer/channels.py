@@ -100,6 +100,8 @@ class Channels:
     def speak(self, name: str, words: bool) -> Speaker:
         """A place for a session, which has the channel until a newer one comes, and again when that one has left."""
         channel = self._channels.setdefault(name, Channel(name))
+        if channel.speakers:
+            channel.speakers[-1].break_off()
         channel.speakers.append(Speaker(channel, words))
         return channel.speakers[-1]
 

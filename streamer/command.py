@@ -55,6 +55,7 @@ exit codes: 0 done, 1 failed at run time, 2 wrong usage, 130 interrupted"""
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and gives its exit code. Every error is one line that says what to do."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _open_closed_streams()
     for ending in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(ending) is not signal.SIG_IGN:  # as nohup has it
             signal.signal(ending, lambda number, _: sys.exit(128 + number))  # so that views are closed
@@ -80,6 +81,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         complain(_one_line(error))
         return WRONG_USAGE if isinstance(error, WishError) else FAILED
+
+
+def _open_closed_streams() -> None:
+    """A service manager, or `>&-`, may leave us without standard streams: Python then has None in their place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf8"))  # noqa: SIM115 - as long as the program runs
 
 
 def complain(message: str) -> None:

@@ -108,7 +108,7 @@ async def _first(*futures: asyncio.Future[Any]) -> None:
 
 
 def _stop_signal() -> asyncio.Future[None]:
-    """Done at the first SIGTERM or SIGINT. The second ends the process, whatever it is doing."""
+    """Done at the first SIGTERM, SIGINT or SIGHUP. The second ends the process, whatever it is doing."""
     loop = asyncio.get_running_loop()
     stop: asyncio.Future[None] = loop.create_future()
 
@@ -120,8 +120,9 @@ def _stop_signal() -> asyncio.Future[None]:
         log.info("stopping; a second signal ends at once")
         stop.set_result(None)
 
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, take)
+    for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(name) is not signal.SIG_IGN:  # as nohup has it
+            loop.add_signal_handler(name, take)
     return stop
 
 

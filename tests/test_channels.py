@@ -116,6 +116,14 @@ async def test_the_newest_speaker_has_the_channel_and_gives_it_back():
         assert [message.get("text", message["type"]) for message in said] == ["this", "done", "this again"]
 
 
+async def test_what_was_committed_of_the_older_speaker_becomes_final_when_a_newer_one_comes():
+    async with running() as here, watching(here) as watcher, speaking(here, channel="stage"):
+        here.worker.feeds[0].tell(Partial(0, 0.0, 1.0, "half a", " senten"))
+        assert (await hear(watcher))["draft"] == " senten"
+        async with speaking(here, channel="stage"):
+            assert (await hear(watcher))["text"] == "half a"
+
+
 async def test_a_speaker_who_lost_the_connection_speaks_on_when_it_is_back():
     async with running() as here, watching(here) as watcher:
         async with dialing(here.url) as socket:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -73,6 +74,15 @@ def test_a_recording_is_written_down(run: Run) -> None:
     assert (result.code, result.err) == (0, "")
     assert len(result.out.split()) > 5
     assert result.out.count("\n") == 1
+
+
+def test_standard_streams_that_are_closed_are_not_needed(tmp_path: Path) -> None:
+    command = shlex.join([*COMMAND, CLOCKS, "--output", str(tmp_path)])
+    code = subprocess.run(
+        ["sh", "-c", f"exec {command} <&- >&- 2>&-"], env={**os.environ, "OMP_NUM_THREADS": "1"}
+    ).returncode
+    assert code == 0
+    assert len((tmp_path / "af_heart_36.txt").read_text().split()) > 5
 
 
 def test_every_format_says_the_same(run: Run) -> None:

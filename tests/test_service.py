@@ -111,6 +111,20 @@ async def test_asked_to_stop_while_it_loads_it_stops():
         assert await running.end() == 0
 
 
+@pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+async def test_each_way_to_end_it_lets_it_end_well(name):
+    before = signal.signal(name, signal.SIG_DFL)  # the tests may run under nohup
+    try:
+        stop = service._stop_signal()
+        os.kill(os.getpid(), name)
+        async with asyncio.timeout(START_SECONDS):
+            await stop
+    finally:
+        for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            asyncio.get_running_loop().remove_signal_handler(each)
+        signal.signal(name, before)
+
+
 async def test_a_second_signal_ends_it_at_once():
     async with serving("--drain-seconds", "1000") as running:
         port = await running.port()

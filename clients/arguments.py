@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import signal
 import sys
 import time
@@ -13,14 +14,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from clients.formats import FORMATS
-from clients.livefile import part_of
+from clients.livefile import MOST_NAME_BYTES, part_of
 from model.tasks import TASKS, Wish
-from streamer.fields import MOST_CHANNEL_CHARACTERS
+from streamer.fields import MOST_CHANNEL_CHARACTERS, a_prompt
 from streamer.latency import LATENCIES
 from streamer.options import CHOICES, WISHES, Options
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 128 + signal.SIGINT  # exit codes of every command
 QUANTIZE = ("none", "int8", "int4")  # what weights can be packed into
+SLOWEST = 0.01  # times the speed of speech
 COMPUTE = ("auto", "cpu", "cuda", "mps")  # what --device means for the network; all else is a microphone
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -32,6 +34,14 @@ class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line; the usage is one option away."""
 
     complain: Callable[[str], None]
+
+    def parse_intermixed_args(  # type: ignore[override]  # nobody passes a namespace
+        self, args: Sequence[str]
+    ) -> argparse.Namespace:
+        """As the library does it, but a file behind `--` may begin with a dash."""
+        at = list(args).index("--") if "--" in args else len(args)
+        files = [f"./{path}" if path.startswith("-") and path != "-" else path for path in args[at + 1 :]]
+        return super().parse_intermixed_args([*args[:at], *files])
 
     def error(self, message: str) -> NoReturn:
         """Ends the program."""
@@ -71,6 +81,9 @@ def stream_options(parser: argparse.ArgumentParser, given: argparse.Namespace, p
     Raises:
         SystemExit: something is out of its bounds, or does not go together.
     """
+    for name, value in said(given, WISHES).items():
+        if any(isinstance(text, str) and a_prompt(text) for text in (value if isinstance(value, tuple) else [value])):
+            parser.error(f"--{name.replace('_', '-')} holds bytes that are no letters in this terminal's encoding")
     try:
         return Options(partials=partials, wish=Wish(**said(given, WISHES)), **said(given, CHOICES))
     except ValueError as error:
@@ -140,6 +153,14 @@ def settle_format(parser: argparse.ArgumentParser, given: argparse.Namespace) ->
     given.format = given.format or "text"
 
 
+def speed(text: str) -> float:
+    """Reads how many times as fast as speech; 0: as fast as it comes."""
+    value = number(float, 0)(text)
+    if 0 < value < SLOWEST:
+        raise argparse.ArgumentTypeError(f"{text} is out of bounds; the least is {SLOWEST}, or 0: as fast as it comes")
+    return value
+
+
 def words(text: str) -> tuple[str, ...]:
     """Reads `a, b` as two."""
     return tuple(word.strip() for word in text.split(",") if word.strip())
@@ -169,6 +190,11 @@ def outputs(
     for name in names:
         if other := parts.get(name.casefold()):
             parser.error(f"{name} would be written over while {other} is; give each of them its own --output DIR")
+    for name in names:
+        if len(os.fsencode(name)) > MOST_NAME_BYTES:
+            parser.error(f"{name} is too long for the name of a file; rename its recording")
+        if (directory / name).is_dir():
+            parser.error(f"{directory / name} is a directory; move it away, or choose another --output DIR")
     return [directory / name for name in names]
 
 

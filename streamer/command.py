@@ -21,9 +21,9 @@ from clients.arguments import (
     add_model_options,
     add_stream_options,
     add_wishes,
-    number,
     outputs,
     settle_format,
+    speed,
     stream_options,
 )
 from clients.formats import FORMATS
@@ -136,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     live.add_argument(
         "--speed",
         metavar="X",
-        type=number(float, 0),
+        type=speed,
         help="times that of speech; 0: as fast as it comes (default: 1; of a pipe: 0)",
     )
     add_stream_options(live)

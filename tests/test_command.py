@@ -189,6 +189,10 @@ def test_a_folder_that_may_not_be_written_says_so(run: Run, tmp_path: Path) -> N
         ["a.wav", "--speed", "2"],
         ["a.wav", "--live", "--speed", "-1"],
         ["a.wav", "--live", "--speed", "nan"],
+        ["a.wav", "--live", "--speed", "1e-300"],
+        ["a.wav", "--prompt", "\udcff"],
+        ["a" * 252 + ".wav", "--output", "."],
+        ["model.wav", "--format", "json", "--output", "DIRECTORY"],
         ["a.wav", "--step", "0"],
         ["a.wav", "--step", "many"],
         ["a.wav", "--endpoint", "1000000"],
@@ -207,8 +211,9 @@ def test_a_folder_that_may_not_be_written_says_so(run: Run, tmp_path: Path) -> N
         ["a.wav", "--speakers", "--punctuate"],
     ],
 )
-def test_wrong_usage_is_one_line_and_touches_nothing(run: Run, arguments: list[str]) -> None:
-    result = run(*arguments)
+def test_wrong_usage_is_one_line_and_touches_nothing(run: Run, arguments: list[str], tmp_path: Path) -> None:
+    (tmp_path / "model.json").mkdir()
+    result = run(*(str(tmp_path) if each == "DIRECTORY" else each for each in arguments))
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith("granite-stream: ")
     assert result.err.count("\n") == 1
@@ -240,6 +245,10 @@ def test_a_file_named_like_a_command_is_reached_by_its_path() -> None:
 
 def test_options_may_stand_between_files() -> None:
     assert parse(["a.wav", "--live", "b.wav"]).files == ["a.wav", "b.wav"]
+
+
+def test_a_file_behind_two_dashes_may_begin_with_one() -> None:
+    assert parse(["--live", "--", "-a.wav", "b.wav"]).files == ["./-a.wav", "b.wav"]
 
 
 def test_the_help_is_quick_and_tells_the_true_defaults() -> None:

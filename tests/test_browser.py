@@ -221,6 +221,38 @@ async def test_a_daemon_that_starts_again_gets_what_the_one_before_did_not_finis
         np.testing.assert_array_equal(ahead[:finished], heard_of(sound[:at] if gently else sound)[:finished])
 
 
+GIVE_UP = """
+import("/web/connection.js").then(({ Connection }) => {
+  const send = Connection.prototype.send;
+  Connection.prototype.send = function (samples) {
+    Connection.prototype.send = send;
+    send.call(this, samples);
+    this.giveUpOldest();
+  };
+})"""
+
+
+async def test_what_was_committed_stays_when_its_sound_had_to_be_given_up(browser):
+    browser.hears(tone(30), RATE)
+    async with running(worker=Keeper()) as first, opened(browser, first):
+        port = first.port
+        await start(browser)
+        await listen(browser, 1)
+        first.worker.feeds[0].tell(SpeechStarted(99, 0.5), Partial(99, 0.5, 1.0, "promised", " and not"))
+        await browser.until("document.getElementById('captions').textContent.includes('promised and not')")
+        first.listener.close(code=1012)
+        await first.listener.wait_closed()
+        await browser.status("Reconnecting…")
+        await browser.js(GIVE_UP)  # as if it were away for longer than sound is kept
+        await browser.status("Sound older than")
+        assert (await browser.paragraphs())[-1] == "promised"
+        async with running(worker=Keeper(), port=port) as second:
+            await browser.status("Listening.")
+            await browser.until("document.getElementById('captions').children.length > 2")
+            await stop(browser)
+            assert (await browser.paragraphs())[1:] == ["promised", *second.worker.said()]
+
+
 async def test_the_words_on_page_and_overlay_are_those_of_the_stream(browser, nano):
     browser.hears(recording(0))
     await browser.complaints()  # those of pages before this one

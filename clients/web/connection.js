@@ -11,8 +11,8 @@ const LONGEST_WAIT_MS = 4000;
 const STEADY_MS = 10000; // a connection that lasted so long was a good one
 const LAST_WORDS_MS = 10000; // after the stop, for a server that is away
 
-// Events: "caption" (detail: {event, offset}), "anew" (the open segment will be said again), "open", "lost" (detail:
-// why), "ended" (detail: why, or "" if all is well).
+// Events: "caption" (detail: {event, offset}), "anew" (detail: whether the open segment will be said again), "open",
+// "lost" (detail: why), "ended" (detail: why, or "" if all is well).
 export class Connection extends EventTarget {
   constructor({ token = "", sampleRate, offset = 0, start = {} }) {
     super();
@@ -152,10 +152,11 @@ export class Connection extends EventTarget {
 
   // The next connection begins another session, with everything that is not final yet.
   beginAnew() {
+    const again = this.segment === null || this.segment >= this.kept.from;
     this.base = this.taken = this.settled = Math.max(this.needed, this.kept.from);
     this.session = this.segment = null;
     this.seq = 0;
-    this.tell("anew");
+    this.tell("anew", again);
   }
 
   // The place from which on a server that knows nothing would have to hear the sound.

@@ -115,7 +115,7 @@ function connect() {
     start: channel ? { channel } : {},
   });
   made.addEventListener("caption", ({ detail }) => show(detail.event, detail.offset));
-  made.addEventListener("anew", () => open && (open.stale = true)); // it stands until its words come again
+  made.addEventListener("anew", ({ detail }) => (detail ? mark() : finish()));
   made.addEventListener("open", showStatus);
   made.addEventListener("lost", ({ detail }) => lost(detail));
   made.addEventListener("ended", ({ detail }) => ended(detail));
@@ -137,7 +137,7 @@ function stop(why = "") {
 function ended(why) {
   if (microphone) stop(why);
   connection = null;
-  if (open) close({ ...open.partial, text: open.partial.committed }, open.offset); // its final will never come
+  finish();
   offer();
   $("start").disabled = false;
   askForToken(why === WORDS.token);
@@ -213,6 +213,16 @@ function close(final, offset) {
   open = null;
   saveFinal(transcript.finals.length, transcript.take(final, offset));
   offer();
+}
+
+// Its words will come again; it stands until then.
+function mark() {
+  if (open) open.stale = true;
+}
+
+// Its final will never come: what was committed is all of it.
+function finish() {
+  if (open) close({ ...open.partial, text: open.partial.committed }, open.offset);
 }
 
 function drop() {

@@ -121,7 +121,7 @@ def _stop_signal() -> asyncio.Future[None]:
         stop.set_result(None)
 
     for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        if signal.getsignal(name) is not signal.SIG_IGN:  # as nohup has it
+        if name != signal.SIGHUP or signal.getsignal(name) is not signal.SIG_IGN:  # as nohup has it
             loop.add_signal_handler(name, take)
     return stop
 

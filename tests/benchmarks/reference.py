@@ -12,7 +12,7 @@ from transformers.utils import logging
 from model.checkpoint import NANO
 from model.features import SAMPLE_RATE
 from model.guards import SPARE_TOKENS, TOKENS_PER_SECOND
-from model.processor import INSTRUCTION
+from model.tasks import PLAIN
 
 logging.disable_progress_bar()
 
@@ -24,7 +24,7 @@ class Reference:
         self.network = network
         self.extractor = GraniteSpeechFeatureExtractor()
         self.tokenizer = AutoTokenizer.from_pretrained(NANO)
-        message = {"role": "user", "content": "<|audio|>" + INSTRUCTION}
+        message = {"role": "user", "content": "<|audio|>" + PLAIN}
         ids = self.tokenizer.apply_chat_template([message], add_generation_prompt=True)["input_ids"]
         at = ids.index(network.config.audio_token_id)
         self._prefix, self._suffix = ids[:at], ids[at + 1 :]

@@ -81,11 +81,13 @@ def stream_options(parser: argparse.ArgumentParser, given: argparse.Namespace, p
     Raises:
         SystemExit: something is out of its bounds, or does not go together.
     """
-    for name, value in said(given, WISHES).items():
-        if any(isinstance(text, str) and a_prompt(text) for text in (value if isinstance(value, tuple) else [value])):
+    wishes = said(given, WISHES)
+    for name, value in wishes.items():
+        texts = value if isinstance(value, tuple) else (value,)
+        if any(a_prompt(text) for text in texts if isinstance(text, str)):
             parser.error(f"--{name.replace('_', '-')} holds bytes that are no letters in this terminal's encoding")
     try:
-        return Options(partials=partials, wish=Wish(**said(given, WISHES)), **said(given, CHOICES))
+        return Options(partials=partials, wish=Wish(**wishes), **said(given, CHOICES))
     except ValueError as error:
         parser.error(str(error))
 
@@ -190,7 +192,6 @@ def outputs(
     for name in names:
         if other := parts.get(name.casefold()):
             parser.error(f"{name} would be written over while {other} is; give each of them its own --output DIR")
-    for name in names:
         if len(os.fsencode(name)) > MOST_NAME_BYTES:
             parser.error(f"{name} is too long for the name of a file; rename its recording")
         if (directory / name).is_dir():

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 TOKENS_PER_SECOND = 16
 TIMED = 6  # times as many where `plus` writes a time behind each word
 TAGGED = 4  # times as many where it says who speaks before each turn, which may be of one word
-MOST_TAGGED = 240  # tokens up to which TAGGED counts: half a minute of plain text has as many
+MOST_TAGGED = 240  # tokens up to which TAGGED counts: half a minute of English has as many
 SPARE_TOKENS = 8  # for very short audio, and for tokens whose characters the CTC head cannot spell
 LOOP_REPEATS = 5  # times that a phrase must stand in a row, at least, to be a loop
 LOOP_TOKENS = 16  # that a loop of a short phrase has at least: "no, no, no" is none

@@ -216,12 +216,10 @@ class Segment:
         """The hypothesis' words among the frames. Committed words keep their places, the rest lies behind them."""
         words = self._model.processor.words(self.dictation.tokens)
         spelled = said(words) if self._model.config.plus else [(TaggedWord(text), tokens) for text, tokens in words]
-        placed = [] if self._last else [word for word in self.words if word.tokens <= self.dictation.committed]
-        reached = placed[-1].tokens if placed else 0
-        if placed and not any(tokens == reached for _, tokens in spelled):
-            placed.pop()  # punctuation behind it has become a part of it
-            reached = placed[-1].tokens if placed else 0
-        origin = placed[-1].end if placed else 0
+        # the last committed word no longer ends where it did once punctuation behind it has become a part of it
+        kept = {tokens for _, tokens in spelled if tokens <= self.dictation.committed}
+        placed = [] if self._last else [word for word in self.words if word.tokens in kept]
+        reached, origin = (placed[-1].tokens, placed[-1].end) if placed else (0, 0)
         rest = [(word, tokens) for word, tokens in spelled if tokens > reached]
         frames = self.hearing.log_probs[origin:]
         spans = align([word.word for word, _ in rest], frames, self._model.alphabet)

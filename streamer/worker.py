@@ -96,7 +96,7 @@ class Worker:
     def _receive(self, report: Report[Feed]) -> None:
         self.compute_seconds += report.busy_seconds
         self._meter.pass_time(time.monotonic(), len(self._feeds))
-        taken = sum(max(0, state.taken_samples - state.owner.taken_samples) for state in report.streams)
+        taken = sum(state.taken_samples - state.owner.taken_samples for state in report.streams)
         self._meter.add(report.busy_seconds, report.work.updates, taken / SAMPLE_RATE)
         for state in report.streams:
             self._pass_on(state)

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from clients.formats import FORMATS
 from clients.livefile import MOST_NAME_BYTES, part_of
 from model.tasks import TASKS, Wish
-from streamer.fields import MOST_CHANNEL_CHARACTERS, a_prompt
+from streamer.fields import a_channel
 from streamer.latency import LATENCIES
 from streamer.options import CHOICES, WISHES, Options
 
@@ -81,13 +81,8 @@ def stream_options(parser: argparse.ArgumentParser, given: argparse.Namespace, p
     Raises:
         SystemExit: something is out of its bounds, or does not go together.
     """
-    wishes = said(given, WISHES)
-    for name, value in wishes.items():
-        texts = value if isinstance(value, tuple) else (value,)
-        if any(a_prompt(text) for text in texts if isinstance(text, str)):
-            parser.error(f"--{name.replace('_', '-')} holds bytes that are no letters in this terminal's encoding")
     try:
-        return Options(partials=partials, wish=Wish(**wishes), **said(given, CHOICES))
+        return Options(partials=partials, wish=Wish(**said(given, WISHES)), **said(given, CHOICES))
     except ValueError as error:
         parser.error(str(error))
 
@@ -155,6 +150,12 @@ def settle_format(parser: argparse.ArgumentParser, given: argparse.Namespace) ->
     given.format = given.format or "text"
 
 
+def add_speed(group: Group) -> None:
+    """How fast a recording is played."""
+    text = "times that of speech; 0: as fast as it comes (default: 1; of a pipe: 0)"
+    group.add_argument("--speed", metavar="X", type=speed, help=text)
+
+
 def speed(text: str) -> float:
     """Reads how many times as fast as speech; 0: as fast as it comes."""
     value = number(float, 0)(text)
@@ -170,8 +171,8 @@ def words(text: str) -> tuple[str, ...]:
 
 def channel(text: str) -> str:
     """Reads the name of a channel."""
-    if not 1 <= len(text) <= MOST_CHANNEL_CHARACTERS:
-        raise argparse.ArgumentTypeError(f"{text!r} is no name of 1 to {MOST_CHANNEL_CHARACTERS} characters")
+    if allowed := a_channel(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of a channel; it must be {allowed}")
     return text
 
 

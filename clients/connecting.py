@@ -17,12 +17,12 @@ from clients.arguments import (
     FAILED,
     WRONG_USAGE,
     Parser,
+    add_speed,
     add_stream_options,
     add_wishes,
     channel,
     outputs,
     settle_format,
-    speed,
     stream_options,
     transcript_path,
 )
@@ -197,8 +197,7 @@ def _parser() -> Parser:
     add("--format", choices=FORMATS, help="of the transcript (default: text)")
     add("--output", metavar="DIR", type=Path, help="write each transcript to a file there")
     add("--events", action="store_true", help="one JSON event a line")
-    times = "times that of speech; 0: as fast as it comes (default: 1; of a pipe: 0)"
-    add("--speed", metavar="X", type=speed, help=times)
+    add_speed(parser)
     add_stream_options(parser)
     add_wishes(parser)
     add("--channel", metavar="NAME", type=channel, help="let others read along: /overlay?channel=NAME at the daemon")

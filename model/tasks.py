@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
@@ -31,6 +32,7 @@ LANGUAGES = {
     "ja": "Japanese",
 }
 TARGETS = {**LANGUAGES, "it": "Italian", "zh": "Mandarin"}  # the last two are written, not heard
+HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # legal in Python and in JSON, but no tokenizer and no socket takes it
 BESIDE_PROMPT = ("prompt", "keywords", "language")  # all else says what to do, as a prompt does
 
 
@@ -61,6 +63,11 @@ class Wish:
             raise WishError("speakers or times can be written, not both at once")
         if (self.speakers or self.times) and (self.task == "translate" or self.punctuate or self.keywords):
             raise WishError("speakers and times go with a plain transcript: no translation, punctuation or keywords")
+        for name, texts in (("prompt", [self.prompt or ""]), ("keywords", self.keywords)):
+            if any(HALF_CHARACTER.search(text) for text in texts):
+                raise WishError(
+                    f"{name} holds half of a character, as bytes of another encoding make it; write it anew"
+                )
         self._check_languages()
 
     def _check_languages(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from streamer.events import Done, Error, Event, Final, Partial, SpeechStarted
 from streamer.wire import plain
@@ -66,6 +66,7 @@ class Speaker:
     channel: Channel
     words: bool  # whether finals carry their words
     open: Partial | None = None  # what stands of the segment that is being spoken
+    told: Partial | None = None  # what stood of it when it was broken off: watchers have its committed text
 
     def say(self, events: Iterable[Event]) -> None:
         """Hands events on, if this speaker has the channel."""
@@ -76,6 +77,7 @@ class Speaker:
                 continue  # an answer to the speaker, or its own trouble
             self.open = event if isinstance(event, Partial) else None
             if self.channel.speakers[-1] is self and self.channel.watchers:
+                event = self.untold(event)
                 text = plain(event, self.words)
                 for watcher in self.channel.watchers:
                     watcher.take(event, text)
@@ -84,6 +86,17 @@ class Speaker:
         """Its open segment will have no final of its own: watchers get what is committed of it, and no draft stays."""
         if part := self.open:
             self.say([Final(part.segment, part.start, part.end, part.committed)])
+            self.told = part
+
+    def untold(self, event: Event) -> Event:
+        """The event without what watchers have: the channel came back in the midst of a segment that was broken off."""
+        if (told := self.told) is None or not isinstance(event, Partial | Final) or event.segment != told.segment:
+            return event
+        rest = slice(len(told.committed), None)  # what is committed begins all that follows
+        if isinstance(event, Partial):
+            return replace(event, start=told.end, committed=event.committed[rest].lstrip())
+        words = event.words[len(told.committed.split()) :]
+        return replace(event, start=told.end, text=event.text[rest].lstrip(), words=words)
 
 
 class Channels:
@@ -117,7 +130,8 @@ class Channels:
         watcher = Watcher()
         channel.watchers.add(watcher)
         if channel.speakers and (partial := channel.speakers[-1].open):
-            watcher.take(partial, plain(partial))
+            event = channel.speakers[-1].untold(partial)
+            watcher.take(event, plain(event))
         return watcher
 
     def leave(self, name: str, watcher: Watcher) -> None:

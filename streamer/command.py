@@ -19,11 +19,11 @@ from clients.arguments import (
     Parser,
     add_compute,
     add_model_options,
+    add_speed,
     add_stream_options,
     add_wishes,
     outputs,
     settle_format,
-    speed,
     stream_options,
 )
 from clients.formats import FORMATS
@@ -133,12 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     live = parser.add_argument_group("live")
     live.add_argument("--live", action="store_true", help="captions as they come, at the speed of speech")
     live.add_argument("--events", action="store_true", help="one JSON event a line; implies --live")
-    live.add_argument(
-        "--speed",
-        metavar="X",
-        type=speed,
-        help="times that of speech; 0: as fast as it comes (default: 1; of a pipe: 0)",
-    )
+    add_speed(live)
     add_stream_options(live)
     add_wishes(parser)
     model = parser.add_argument_group("model")

@@ -6,17 +6,17 @@ Each kind gives what is allowed if the value is something else, and None if it i
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import isfinite
 from typing import Any
 
+from model.tasks import HALF_CHARACTER
+
 MOST_TEXT_CHARACTERS = 64 * 1024  # of one message; no honest one is near
 MOST_ID_CHARACTERS = 256  # of a name that is kept until it is answered
 MOST_CHANNEL_CHARACTERS = 64
 MOST_KEYWORDS = 500  # their characters are bounded by Options
-HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # legal in JSON, but no tokenizer and no socket takes it
 
 
 class WireError(ValueError):

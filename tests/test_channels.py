@@ -12,7 +12,7 @@ from clients.connecting import parse
 from clients.connection import connect
 from streamer.access import Access, digest
 from streamer.channels import MOST_EVENTS, Watcher
-from streamer.events import Final, Partial
+from streamer.events import Final, Partial, Word
 from streamer.server import Server
 from streamer.sessions import Limits
 from streamer.wire import plain
@@ -122,6 +122,28 @@ async def test_what_was_committed_of_the_older_speaker_becomes_final_when_a_newe
         assert (await hear(watcher))["draft"] == " senten"
         async with speaking(here, channel="stage"):
             assert (await hear(watcher))["text"] == "half a"
+
+
+async def test_who_has_the_channel_again_in_the_midst_of_a_segment_says_nothing_twice():
+    words = tuple(Word(word, at, at + 0.5, 1.0) for at, word in enumerate(["half", "a", "sentence"]))
+    async with running() as here, watching(here) as watcher, speaking(here, channel="stage"):
+        first = here.worker.feeds[0]
+        first.tell(Partial(0, 0.0, 1.5, "half a", " senten"))
+        await hear(watcher)
+        async with speaking(here, channel="stage") as newer:
+            assert (await hear(watcher))["text"] == "half a"
+            await say(newer, "stop")
+            await hear_until(watcher, "done")
+            await hear_all(newer)
+        await until(lambda: here.sessions["connected"] == 1)
+        first.tell(Partial(0, 0.0, 2.5, "half a", " sentence"))
+        partial = await hear(watcher)
+        assert (partial["start"], partial["committed"], partial["draft"]) == (1.5, "", " sentence")
+        first.tell(Final(0, 0.0, 3.0, "half a sentence", words))
+        final = await hear(watcher)
+        assert (final["text"], [word["word"] for word in final["words"]]) == ("sentence", ["sentence"])
+        first.tell(Final(1, 3.0, 4.0, "half a sentence", words))
+        assert (await hear(watcher))["text"] == "half a sentence", "the next segment is nobody's rest"
 
 
 async def test_a_speaker_who_lost_the_connection_speaks_on_when_it_is_back():
@@ -278,6 +300,8 @@ async def test_the_client_of_this_package_speaks_on_a_channel():
 def test_the_command_takes_the_name_of_a_channel():
     assert parse(["ws://here", "talk.wav", "--channel", "stage"], print).choices["channel"] == "stage"
     complaints = []
-    with pytest.raises(SystemExit):
-        parse(["ws://here", "talk.wav", "--channel", "x" * 65], complaints.append)
-    assert "no name of 1 to 64 characters" in complaints[0]
+    for wrong in ("", "x" * 65, "\udcff"):
+        with pytest.raises(SystemExit):
+            parse(["ws://here", "talk.wav", "--channel", wrong], complaints.append)
+    assert all("it must be a text of 1 to 64 characters" in complaint for complaint in complaints)
+    assert len(complaints) == 3

@@ -68,6 +68,8 @@ def test_a_task_is_asked_for_in_the_words_of_the_cards(options: dict[str, object
         ({"punctuate": True, "plus": True}, "without punctuation"),
         ({"task": "sing"}, "task is 'sing'; it must be one of transcribe, translate"),
         ({"prompt": "Write.", "task": "translate", "target_language": "fr"}, "either it or task, target_language"),
+        ({"prompt": "Write \udcff."}, "prompt holds half of a character"),
+        ({"keywords": ["Ada", "\ud800"]}, "keywords holds half of a character"),
         ({"prompt": "Write.", "times": True}, "either it or times"),
         ({"only_transcribes": True, "task": "translate", "target_language": "fr"}, "only transcribes plain English"),
         ({"only_transcribes": True, "punctuate": True}, "only transcribes plain English"),

@@ -248,17 +248,34 @@ def test_a_source_has_its_share_of_time_however_long_its_clips_are(tmp_path: Pat
     corpus, rng = Corpus(tmp_path, {"pico": 0.3, "human_native": 0.1}), random.Random(1)
     heard = {"pico": 0, "human_native": 0}
     for _ in range(8000):
-        source, (_, clip) = corpus.draw(rng, short=False)
-        heard[source] += clip.samples
+        source = corpus.choose(rng)
+        heard[source] += corpus.draw(rng, source)[1].samples
     # of half an hour there are 24 s of the one and 4 s of the other, and both shares are smaller by so much
     assert heard["human_native"] / heard["pico"] == pytest.approx(6 * 0.1 / 0.3, rel=0.15)
+
+
+def test_what_is_heard_again_and_again_never_sounds_the_same(tmp_path: Path) -> None:
+    with ShardWriter(tmp_path / "pico/one") as shard:
+        shard.append(np.ones(16_000, np.float32), "oh", "nobody")
+    lessons = Lessons(Corpus(tmp_path), seed=1, batch_seconds=300, easy_steps=0, ramp_steps=0)
+    assert lessons.corpus.scarce == {"pico"}
+    masked = {}
+    for name, scarce in (("scarce", {"pico"}), ("plenty", set())):
+        lessons.corpus.scarce = scarce
+        heard = []
+        lessons._ear.features = lambda samples, distortion, heard=heard: (  # type: ignore[method-assign]
+            heard.append(distortion) or Ear().features(samples, Distortion())
+        )
+        lessons.batch(1, 0)
+        masked[name] = sum(it.masks > 0 for it in heard) / len(heard)
+    assert masked["scarce"] > 0.5 > 0.3 > masked["plenty"]
 
 
 def test_some_audio_begins_and_ends_with_a_word(tmp_path: Path) -> None:
     with ShardWriter(tmp_path / "pico/one") as shard:
         shard.append(np.ones(16_000, np.float32), "oh", "nobody")
     lessons = Lessons(Corpus(tmp_path), seed=1, batch_seconds=1, easy_steps=0, ramp_steps=0)
-    drawn = [lessons.joined(random.Random(seed))[0] for seed in range(200)]
+    drawn = [lessons.joined(random.Random(seed), "pico")[0] for seed in range(200)]
     before = [int(samples.nonzero()[0]) / 16_000 for samples in drawn]
     behind = [int(samples.flip(0).nonzero()[0]) / 16_000 for samples in drawn]
     for silence in (before, behind):
@@ -271,7 +288,7 @@ def test_a_cut_clip_keeps_the_words_wholly_heard(tmp_path: Path) -> None:
         shard.append(np.ones(16_000, np.float32), "early late", "nobody")
     (tmp_path / "pico/one.ends").write_text("[4000, 15000]\n")
     lessons = Lessons(Corpus(tmp_path), seed=1, batch_seconds=1, easy_steps=0, ramp_steps=0, cut=1.0)
-    drawn = [lessons.joined(random.Random(seed)) for seed in range(60)]
+    drawn = [lessons.joined(random.Random(seed), "pico") for seed in range(60)]
     assert {"", "early", "early late"} <= {text for _, text, _ in drawn}
     for samples, text, told in drawn:
         if text == "early":  # 40 ms after its end nothing is known of what is heard; the silence before it varies
@@ -283,7 +300,7 @@ def test_a_clip_cut_at_its_start_is_long_enough_to_have_a_spectrum(tmp_path: Pat
         shard.append(np.ones(600, np.float32), "oh", "nobody")
     (tmp_path / "pico/one.ends").write_text("[500]\n")
     lessons = Lessons(Corpus(tmp_path), seed=1, batch_seconds=1, easy_steps=0, ramp_steps=0, cut=1.0)
-    assert all(len(lessons.joined(random.Random(seed))[0]) >= FFT_SIZE for seed in range(300))
+    assert all(len(lessons.joined(random.Random(seed), "pico")[0]) >= FFT_SIZE for seed in range(300))
 
 
 def test_a_shard_forgets_the_clip_it_was_writing_when_it_was_killed(tmp_path: Path) -> None:

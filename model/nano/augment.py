@@ -56,6 +56,11 @@ class Distortion:
             it.tempo = rng.uniform(1 - 0.18 * strength, 1 + 0.2 * strength)
         return it
 
+    def vary(self, rng: random.Random) -> None:
+        """Another throat and another pace, and more that is blanked out: the same recording never sounds the same."""
+        self.warp, self.tempo = rng.choice(WARPS), rng.uniform(0.85, 1.15)
+        self.masks = max(self.masks, rng.randint(1, 3))
+
 
 def channel(rng: random.Random) -> Tensor:
     """A microphone's, a codec's or a telephone's gain by frequency `[257]`: a smooth curve with band limits."""

@@ -37,8 +37,7 @@ HOPELESS = (UnauthorizedError, AddressError, BadRequestError)  # trying again wo
 CODES: dict[str, type[CaptionsError]] = {  # of an error event; others are the root
     "bad_message": BadRequestError,
     "bad_audio": BadRequestError,
-    "refused": RefusedError,
-    "unauthorized": UnauthorizedError,
+    "too_big": BadRequestError,
     "unknown_session": ExpiredError,
 }
 NONSENSE = (ValueError, KeyError, TypeError, OverflowError)  # what reading a message that is none raises

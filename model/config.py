@@ -19,6 +19,7 @@ KINDS: dict[str, tuple[type | UnionType, str]] = {
     "tuple[int, ...]": (list, "a list of whole numbers"),
     "tuple[str, ...]": (list, "a list of texts"),
 }
+WINDOW_FRAMES = 15  # of 20 ms, which the projector takes at once: 300 ms, in every checkpoint there is
 MOST_LAYERS = 1000  # more are a slip of somebody's pen, and would take for ever to make
 CURE = (  # for weights of other types
     "granite-stream reads float32, float16 and bfloat16, and packs them itself: "
@@ -238,41 +239,52 @@ class SpeechConfig(_FromJson):
     def _check(self, head_dim: int | None) -> None:
         """Refuses what this implementation would silently compute in another way."""
         encoder, projector, text = self.encoder, self.projector, self.text
-        power = self.confidence_power
-        wrong = {
-            f"confidence_power {power!r} (above 0)": power <= 0,
-            f"text_config.hidden_act {text.hidden_act!r} (silu)": text.hidden_act != "silu",
-            f"projector_config.hidden_act {projector.hidden_act!r} (gelu)": projector.hidden_act != "gelu",
-            f"text_config.rope_type {text.rope_type!r} (default)": text.rope_type != "default",
-            f"text_config.num_attention_heads {text.num_attention_heads} (a divisor of hidden_size)": (
-                text.hidden_size % text.num_attention_heads != 0
+        heads, kv_heads, layers = text.num_attention_heads, text.num_key_value_heads, encoder.cat_hidden_layers
+        rows: tuple[tuple[str, object, str, bool], ...] = (  # name, value, what it must be, whether it is
+            ("confidence_power", self.confidence_power, "above 0", self.confidence_power > 0),
+            ("text_config.hidden_act", text.hidden_act, "silu", text.hidden_act == "silu"),
+            ("projector_config.hidden_act", projector.hidden_act, "gelu", projector.hidden_act == "gelu"),
+            ("text_config.rope_type", text.rope_type, "default", text.rope_type == "default"),
+            ("text_config.num_attention_heads", heads, "a divisor of hidden_size", text.hidden_size % heads == 0),
+            ("text_config.num_key_value_heads", kv_heads, "a divisor of num_attention_heads", heads % kv_heads == 0),
+            (
+                "projector_config.num_attention_heads",
+                projector.num_attention_heads,
+                "a divisor of hidden_size",
+                projector.hidden_size % projector.num_attention_heads == 0,
             ),
-            f"text_config.num_key_value_heads {text.num_key_value_heads} (a divisor of num_attention_heads)": (
-                text.num_attention_heads % text.num_key_value_heads != 0
+            (
+                "text_config.head_dim",
+                head_dim,
+                f"hidden_size / num_attention_heads = {text.head_dim}",
+                head_dim in (None, text.head_dim),
             ),
-            f"projector_config.num_attention_heads {projector.num_attention_heads} (a divisor of hidden_size)": (
-                projector.hidden_size % projector.num_attention_heads != 0
+            ("text_config.attention_bias", text.attention_bias, "false", not text.attention_bias),
+            ("text_config.mlp_bias", text.mlp_bias, "false", not text.mlp_bias),
+            ("cat_hidden_layers", list(layers), "0 to num_layers", all(0 <= n <= encoder.num_layers for n in layers)),
+            ("conv_kernel_size", encoder.conv_kernel_size, "odd", encoder.conv_kernel_size % 2 == 1),
+            (
+                "context_size",
+                encoder.context_size,
+                "1 to max_pos_emb",
+                0 < encoder.context_size <= encoder.max_pos_emb,
             ),
-            f"text_config.head_dim {head_dim} (hidden_size / num_attention_heads = {text.head_dim})": (
-                head_dim not in (None, text.head_dim)
+            # streams count their updates in windows of 300 ms, and encode again what two of them may still change
+            ("window_size", self.window_size, str(WINDOW_FRAMES), self.window_size == WINDOW_FRAMES),
+            (
+                "downsample_rate",
+                self.downsample_rate,
+                "a divisor of window_size",
+                self.window_size % self.downsample_rate == 0,
             ),
-            "text_config.attention_bias (false)": text.attention_bias,
-            "text_config.mlp_bias (false)": text.mlp_bias,
-            f"cat_hidden_layers {list(encoder.cat_hidden_layers)} (0 to num_layers)": any(
-                not 0 <= layer <= encoder.num_layers for layer in encoder.cat_hidden_layers
+            (
+                "encoder_hidden_size",
+                projector.encoder_hidden_size,
+                f"the encoder gives {encoder.output_width}",
+                projector.encoder_hidden_size == encoder.output_width,
             ),
-            f"conv_kernel_size {encoder.conv_kernel_size} (odd)": encoder.conv_kernel_size % 2 == 0,
-            f"context_size {encoder.context_size} (1 to max_pos_emb)": not 0
-            < encoder.context_size
-            <= encoder.max_pos_emb,
-            f"window_size {self.window_size} (a multiple of downsample_rate {self.downsample_rate})": self.window_size
-            % self.downsample_rate
-            != 0,
-            f"encoder_hidden_size {projector.encoder_hidden_size} (the encoder gives {encoder.output_width})": (
-                projector.encoder_hidden_size != encoder.output_width
-            ),
-        }
-        found = [name for name, is_wrong in wrong.items() if is_wrong]
+        )
+        found = [f"{name} {value!r} ({wanted})" for name, value, wanted, holds in rows if not holds]
         if found:
             raise CheckpointError("config.json asks for what granite-stream does not run: " + "; ".join(found))
 

@@ -1,4 +1,4 @@
-"""What the language model writes for one segment: at each update exactly what greedy decoding from nothing would.
+"""What the language model writes for one segment: what greedy decoding from nothing would, behind what is committed.
 
 ```
 cache:  | prompt prefix | audio embeddings | suffix | committed tokens | draft |

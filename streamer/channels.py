@@ -95,7 +95,7 @@ class Speaker:
         rest = slice(len(told.committed), None)  # what is committed begins all that follows
         if isinstance(event, Partial):
             return replace(event, start=told.end, committed=event.committed[rest].lstrip())
-        words = event.words[len(told.committed.split()) :]
+        words = tuple(word for word, end in event.words_to() if end > len(told.committed))
         return replace(event, start=told.end, text=event.text[rest].lstrip(), words=words)
 
 

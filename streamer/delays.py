@@ -83,7 +83,5 @@ class Delays:
 
     def _promises(self, final: Final, now: float) -> Iterator[tuple[Word, float]]:
         """Each word, and since when it has been certain; the final promises those that were not."""
-        end = 0  # of the word in the text
-        for word in final.words:
-            end = max(final.text.find(word.word, end), end) + len(word.word)
+        for word, end in final.words_to():
             yield word, next((since for characters, since in self._committed if characters >= end), now)

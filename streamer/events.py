@@ -6,6 +6,7 @@ Times are seconds since the stream's first sample. The text to show is always `c
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
@@ -71,6 +72,13 @@ class Final(Event):
     end: float
     text: str
     words: tuple[Word, ...] = ()
+
+    def words_to(self) -> Iterator[tuple[Word, int]]:
+        """Each word, and up to where the text goes with it, in characters: a speaker's tag is text but no word."""
+        end = 0
+        for word in self.words:
+            end = max(self.text.find(word.word, end), end) + len(word.word)
+            yield word, end
 
 
 @dataclass(frozen=True, slots=True)

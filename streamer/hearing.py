@@ -27,11 +27,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from model.config import WINDOW_FRAMES
 from model.encoder import Edge
 from model.features import FRAME_SAMPLES, HOP, MEL_BANDS, MIN_SAMPLES, REACH, LogMel, MelState, loudest, stack
 from model.speech import Heard, Span
 
-OVERLAP_FRAMES = 30  # 600 ms at the end of an update that the next one encodes again: two windows of 15
+OVERLAP_FRAMES = 2 * WINDOW_FRAMES  # 600 ms at the end of an update that the next one encodes again
 
 
 class Hearing:

@@ -14,8 +14,9 @@ import numpy as np
 from torch import Tensor
 from torch.nn.functional import pad
 
+from model.config import WINDOW_FRAMES
 from model.dictation import Dictation
-from model.features import FRAME_SAMPLES, SAMPLE_RATE
+from model.features import FRAME_SAMPLES, FRAME_SECONDS, SAMPLE_RATE
 from model.granite import Extension, Prediction
 from model.speech import GraniteSpeech, Heard, Span, as_samples
 from streamer.buffer import SampleBuffer
@@ -27,7 +28,7 @@ from streamer.voice import CHUNK, ONSET_CHUNKS, Endpointer, VoiceState
 
 PRE_ROLL = SAMPLE_RATE * 2 // 5  # samples, 400 ms before the first chunk that sounds like speech
 LEAD_MS = 1000 * (PRE_ROLL + (ONSET_CHUNKS - 1) * CHUNK) / SAMPLE_RATE  # of a segment, before the chunk that opens it
-WINDOW_MS = 300
+WINDOW_MS = round(WINDOW_FRAMES * FRAME_SECONDS * 1000)  # 300
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,26 +124,37 @@ async def test_what_was_committed_of_the_older_speaker_becomes_final_when_a_newe
             assert (await hear(watcher))["text"] == "half a"
 
 
-async def test_who_has_the_channel_again_in_the_midst_of_a_segment_says_nothing_twice():
-    words = tuple(Word(word, at, at + 0.5, 1.0) for at, word in enumerate(["half", "a", "sentence"]))
+@pytest.mark.parametrize(
+    ("text", "words", "committed", "rest", "rest_of_words"),
+    [
+        ("half a sentence", ["half", "a", "sentence"], "half a", "sentence", ["sentence"]),
+        ("[Speaker 1]: the quick fox", ["the", "quick", "fox"], "[Speaker 1]: the quick", "fox", ["fox"]),
+        ("今日はいい天気", ["今日", "は", "いい", "天気"], "今日は", "いい天気", ["いい", "天気"]),
+    ],
+    ids=["English", "speakers", "Japanese"],
+)
+async def test_who_has_the_channel_again_in_the_midst_of_a_segment_says_nothing_twice(
+    text, words, committed, rest, rest_of_words
+):
+    placed = tuple(Word(word, at, at + 0.5, 1.0) for at, word in enumerate(words))
     async with running() as here, watching(here) as watcher, speaking(here, channel="stage"):
         first = here.worker.feeds[0]
-        first.tell(Partial(0, 0.0, 1.5, "half a", " senten"))
+        first.tell(Partial(0, 0.0, 1.5, committed, " more"))
         await hear(watcher)
         async with speaking(here, channel="stage") as newer:
-            assert (await hear(watcher))["text"] == "half a"
+            assert (await hear(watcher))["text"] == committed
             await say(newer, "stop")
             await hear_until(watcher, "done")
             await hear_all(newer)
         await until(lambda: here.sessions["connected"] == 1)
-        first.tell(Partial(0, 0.0, 2.5, "half a", " sentence"))
+        first.tell(Partial(0, 0.0, 2.5, committed, " more"))
         partial = await hear(watcher)
-        assert (partial["start"], partial["committed"], partial["draft"]) == (1.5, "", " sentence")
-        first.tell(Final(0, 0.0, 3.0, "half a sentence", words))
+        assert (partial["start"], partial["committed"], partial["draft"]) == (1.5, "", " more")
+        first.tell(Final(0, 0.0, 3.0, text, placed))
         final = await hear(watcher)
-        assert (final["text"], [word["word"] for word in final["words"]]) == ("sentence", ["sentence"])
-        first.tell(Final(1, 3.0, 4.0, "half a sentence", words))
-        assert (await hear(watcher))["text"] == "half a sentence", "the next segment is nobody's rest"
+        assert (final["text"], [word["word"] for word in final["words"]]) == (rest, rest_of_words)
+        first.tell(Final(1, 3.0, 4.0, text, placed))
+        assert (await hear(watcher))["text"] == text, "the next segment is nobody's rest"
 
 
 async def test_a_speaker_who_lost_the_connection_speaks_on_when_it_is_back():

@@ -1,12 +1,15 @@
 """How much faster than speech a stream may be sent while others speak live. Pure: the caller has the clock.
 
 Who sends a recording as fast as it is taken always has the most waiting and the most finals, and would have nearly all
-of the machine. Alone it may; beside somebody who speaks it gets a little more than a speaker's share.
+of the machine. Alone it may; beside somebody who speaks, those who hurry share a part of it.
 """
 
 from __future__ import annotations
 
-PACE = 1.2  # seconds of audio for each that passes: a speaker whose connection was slow catches up
+import math
+
+PACE = 1.2  # seconds of audio for each that passes, at least: a speaker whose connection was slow catches up
+HURRIED = 0.5  # of the speakers whom the machine carries: the places of those who hurry and those who speak, together
 FIRST_SECONDS = 2.0  # of audio that a new stream brings along
 SAVED_SECONDS = 10.0  # of audio that are saved up at most, by who sends at the speed of speech or not at all
 LIVE_SECONDS = 1.0  # of audio: who has so much left has not been hurrying
@@ -28,9 +31,9 @@ class Allowance:
         """Nobody was hindered by what was sent too early."""
         self._seconds, self._at = max(0.0, self._left(now)), now
 
-    def wait_seconds(self, now: float) -> float:
-        """How long until more may be sent."""
-        return max(0.0, -self._left(now) / PACE)
+    def owed_seconds(self, now: float) -> float:
+        """Audio that was sent too early."""
+        return max(0.0, -self._left(now))
 
     def is_live(self, now: float) -> bool:
         """Whether somebody speaks here, at the speed of speech."""
@@ -38,3 +41,14 @@ class Allowance:
 
     def _left(self, now: float) -> float:
         return min(SAVED_SECONDS, self._seconds + PACE * (now - self._at))
+
+
+def pace(carried: float, live: int, hurrying: int) -> float:
+    """Seconds of audio for each that passes that may be taken from each of those who hurry.
+
+    Args:
+        carried: so many speakers the machine can carry.
+        live: so many speak at the speed of speech, besides.
+        hurrying: so many do not.
+    """
+    return max(PACE, (HURRIED * carried - live) / hurrying) if live else math.inf

@@ -82,11 +82,16 @@ class LoadMeter:
         """The figures together."""
         return Load(streams, self.busy, streams * self._share_of_one(), self.update_seconds, waiting_seconds)
 
+    @property
+    def carried(self) -> float:
+        """How many speakers this machine can carry."""
+        return MOST / self._share_of_one()
+
     def refusal(self) -> str | None:
         """Why one more stream would be too much; None if it is welcome, as the first always is."""
-        if not self._streams or (self._streams + 1) * self._share_of_one() <= MOST:
+        if not self._streams or self._streams + 1 <= self.carried:
             return None
-        carried = max(self._streams, int(MOST / self._share_of_one()))
+        carried = max(self._streams, int(self.carried))
         return f"this machine carries about {carried} such streams with this model, and has {self._streams}"
 
     def _share_of_one(self) -> float:

@@ -11,7 +11,7 @@ from types import TracebackType
 import numpy as np
 
 from model.features import SAMPLE_RATE
-from streamer.allowance import Allowance
+from streamer.allowance import Allowance, pace
 from streamer.calibration import share_of_a_speaker
 from streamer.engine import Engine
 from streamer.events import Error, Event, Finalized
@@ -90,8 +90,10 @@ class Worker:
         waiting = sum(feed.waiting_seconds for feed in self._feeds)
         return self._meter.load(len(self._feeds), waiting)
 
-    def _others_speak(self, feed: Feed, now: float) -> bool:
-        return any(other is not feed and other.allowance.is_live(now) for other in self._feeds)
+    def _pace(self, feed: Feed, now: float) -> float:
+        others = [other.allowance for other in self._feeds if other is not feed]
+        live = sum(other.is_live(now) for other in others)
+        return pace(self._meter.carried, live, 1 + sum(other.owed_seconds(now) > 0 for other in others))
 
     def _receive(self, report: Report[Feed]) -> None:
         self.compute_seconds += report.busy_seconds
@@ -163,15 +165,14 @@ class Feed:
     async def room(self) -> None:
         """Waits until more may be pushed, or wished. Whoever does not wait is not refused, but fills the memory.
 
-        While others speak live, that is also until it would no longer be far ahead of speech.
+        While others speak live, that is also until it would no longer hinder them.
         """
         await self._roomy.wait()
-        while True:
-            now = time.monotonic()
-            wait = self.allowance.wait_seconds(now)
-            if not wait or not self._worker._others_speak(self, now):
-                break
+        began = now = time.monotonic()
+        owed_seconds = self.allowance.owed_seconds(now)
+        while (wait := owed_seconds / self._worker._pace(self, now) - (now - began)) > 0:
             await asyncio.sleep(min(wait, LOOK_SECONDS))
+            now = time.monotonic()
         self.allowance.forgive(now)
 
     def _receive(self, state: State[Feed]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import time
 from pathlib import Path
 
@@ -35,6 +36,7 @@ class LiveFile:
         path.touch(exist_ok=False)
         self._path, self._writer, self._may_lag = path, writer, may_lag
         self._settled_bytes = 0
+        self._unwritten = b""  # that will not change any more: the disk was full
         self._seconds: float | None = None  # of audio in what is final and not in the file yet
         self._again_at = 0.0  # by the monotonic clock
         self._update("", 0.0)
@@ -63,18 +65,23 @@ class LiveFile:
     def _update(self, settled: str, audio_seconds: float, at_once: bool = False) -> None:
         self._seconds = audio_seconds
         began = time.monotonic()
-        if self._may_lag and began < self._again_at and not (settled or at_once):
+        self._unwritten += settled.encode()
+        if self._may_lag and began < self._again_at and not (self._unwritten or at_once):
             return
-        data, rest = settled.encode(), self._writer.finish(audio_seconds).encode()
+        data, rest = self._unwritten, self._writer.finish(audio_seconds).encode()
         if self._settled_bytes or not rest:
-            with self._path.open("r+b", buffering=0) as file:  # in place, for whoever reads along
+            with self._path.open("r+b") as file:  # in place, for whoever reads along
                 file.seek(self._settled_bytes)
                 file.write(data + rest)
                 file.truncate()
         else:  # all of it is new: a reader, or a crash, finds the old file or the new one, never half of it
-            fresh = self._path.with_name(f".{os.getpid()}.new")  # the name itself may be as long as a name can be
-            fresh.write_bytes(data + rest)
-            os.replace(fresh, self._path)
+            # a name of its own: another container, or another machine, may write beside it under the same process id
+            fresh = self._path.with_name(f".{secrets.token_hex(8)}.new")
+            try:
+                fresh.write_bytes(data + rest)
+                os.replace(fresh, self._path)
+            finally:
+                fresh.unlink(missing_ok=True)
         now = time.monotonic()
-        self._settled_bytes += len(data)
+        self._settled_bytes, self._unwritten = self._settled_bytes + len(data), b""
         self._seconds, self._again_at = None, now + (now - began) / MOST_SHARE

@@ -24,9 +24,12 @@ class SavedSound:
         Raises:
             OSError: it is there already, or cannot be written.
         """
-        self._file = path.open("xb", buffering=0)
+        self._file = path.open(
+            "xb"
+        )  # buffered, as a raw one may write but a part of what it is given; flushed each time
         self._data_bytes = 0
         self._file.write(_header(0))
+        self._file.flush()
 
     def __enter__(self) -> SavedSound:
         return self
@@ -45,6 +48,7 @@ class SavedSound:
         if len(samples):
             data = np.clip(np.round(samples * 32768), -32768, 32767).astype("<i2").tobytes()
             self._file.write(data)
+            self._file.flush()
             self._data_bytes += len(data)
             os.pwrite(self._file.fileno(), _header(self._data_bytes), 0)
 

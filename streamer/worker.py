@@ -137,7 +137,8 @@ class Feed:
         """Takes the next samples `[T]`, float32, 16 kHz; they are kept until they are worked on."""
         self._pushed += len(samples)
         self._worker.audio_seconds += len(samples) / SAMPLE_RATE
-        self.allowance.spend(len(samples) / SAMPLE_RATE, time.monotonic())
+        if samples.any():  # digital silence, as it stands for sound that was left out, costs next to nothing
+            self.allowance.spend(len(samples) / SAMPLE_RATE, time.monotonic())
         self._network.do(partial(self._network.tell, self, Stream.push, samples))
         self._measure()
 

@@ -10,6 +10,7 @@ import webvtt
 from clients.formats import FORMATS, writer
 from clients.livefile import LiveFile, part_of
 from streamer.events import Done, Final, Word
+from tests.media import no_room_beyond
 
 
 def said(number: int) -> Final:
@@ -110,3 +111,19 @@ def test_no_file_is_written_over(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         LiveFile(tmp_path / "it.txt", writer("text", "nano"))
     assert (tmp_path / "it.txt").read_text() == "yesterday"
+
+
+@pytest.mark.parametrize("form", ["text", "json", "srt"])
+def test_a_disk_without_room_is_an_error_and_what_it_missed_is_there_when_it_has_room(
+    tmp_path: Path, form: str
+) -> None:
+    path = tmp_path / f"it.{FORMATS[form]}"
+    file = LiveFile(path, writer(form, "nano"))
+    file.show(said(0))
+    with no_room_beyond(path.stat().st_size + 3), pytest.raises(OSError, match="large"):
+        file.show(said(1))
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+    file.mark(1, 3.0)
+    file.show(Done(9.0))
+    assert [word for word in words(path) if word in ("number", "0", "1")][:4] == ["number", "0", "number", "1"]
+    assert "\0" not in path.read_text()

@@ -8,7 +8,7 @@ import pytest
 
 from streamer.recordings import open_recording
 from streamer.saving import SavedSound
-from tests.media import tone
+from tests.media import no_room_beyond, tone
 
 
 def test_what_was_saved_can_be_played_at_any_moment(tmp_path: Path) -> None:
@@ -34,3 +34,12 @@ def test_no_recording_is_written_over(tmp_path: Path) -> None:
     (tmp_path / "it.wav").write_text("yesterday")
     with pytest.raises(FileExistsError):
         SavedSound(tmp_path / "it.wav")
+
+
+def test_a_disk_without_room_is_an_error_and_no_noise(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="large"), SavedSound(tmp_path / "it.wav") as sound:
+        sound.write(tone(1.0))
+        with no_room_beyond(44 + 32_000 + 1001):  # in the midst of a sample
+            sound.write(tone(1.0))
+    with wave.open(str(tmp_path / "it.wav")) as recording:
+        assert recording.getnframes() == 16_000, "what was written before can be played"

@@ -121,9 +121,9 @@ async def test_a_stream_of_too_many_wishes_waits_for_room(worker):
 async def test_a_recording_beside_who_speaks_leaves_half_of_the_machine(worker, monkeypatch, carried, least, most):
     monkeypatch.setattr("streamer.load.LoadMeter.carried", carried)
     hurrying, live = (worker.open(Options(), Listener()) for _ in range(2))
-    chunk = np.zeros(8000, np.float32)
+    chunk = np.full(8000, 0.001, np.float32)
 
-    async def sent_in(seconds):
+    async def sent_in(seconds, chunk=chunk):
         sent = 0.0
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -134,9 +134,12 @@ async def test_a_recording_beside_who_speaks_leaves_half_of_the_machine(worker, 
                     await asyncio.sleep(0)
         return sent
 
-    hurrying.push(np.zeros(48_000, np.float32))
+    hurrying.push(np.concatenate([chunk] * 6))
     live.push(chunk)
     assert least <= await sent_in(1.0) <= most
+    assert await sent_in(1.0, np.zeros_like(chunk)) > most, "what stands for sound that was left out"
+    live.push(chunk)
+    assert await sent_in(0.2) <= most
     live.drop()
     assert await sent_in(1.0) > most
 

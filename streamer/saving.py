@@ -47,10 +47,14 @@ class SavedSound:
         """
         if len(samples):
             data = np.clip(np.round(samples * 32768), -32768, 32767).astype("<i2").tobytes()
-            self._file.write(data)
-            self._file.flush()
+            self._put(data, HEADER.size + self._data_bytes)
             self._data_bytes += len(data)
-            os.pwrite(self._file.fileno(), _header(self._data_bytes), 0)
+            self._put(_header(self._data_bytes), 0)
+
+    def _put(self, data: bytes, at: int) -> None:
+        while data:  # a disk that is nearly full takes a part; the next call is the one that fails
+            written = os.pwrite(self._file.fileno(), data, at)
+            data, at = data[written:], at + written
 
 
 def _header(data_bytes: int) -> bytes:

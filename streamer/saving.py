@@ -24,12 +24,9 @@ class SavedSound:
         Raises:
             OSError: it is there already, or cannot be written.
         """
-        self._file = path.open(
-            "xb"
-        )  # buffered, as a raw one may write but a part of what it is given; flushed each time
+        self._file = path.open("xb", buffering=0)
         self._data_bytes = 0
-        self._file.write(_header(0))
-        self._file.flush()
+        self._put(_header(0), 0)
 
     def __enter__(self) -> SavedSound:
         return self

@@ -109,7 +109,9 @@ def add_model_options(group: Group) -> None:
 
 def add_compute(group: Group) -> None:
     """`--device`, where nothing is listened to."""
-    group.add_argument("--device", default="auto", choices=COMPUTE, help="where to compute (default: the fastest)")
+    group.add_argument(
+        "--device", default="auto", choices=COMPUTE, help="where to compute (default: cuda if there is one, else cpu)"
+    )
 
 
 def add_devices(group: Group) -> None:

@@ -8,6 +8,7 @@ files that are whole.
 from __future__ import annotations
 
 import errno
+import logging
 import re
 import shutil
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ from model.config import SpeechConfig
 from model.errors import CheckpointError
 from model.files import SMALL, weight_names
 from model.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+
+log = logging.getLogger("granite_stream")
 
 NAME = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@(\w[\w./-]*))?")
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -47,11 +50,16 @@ class Repository:
             CheckpointError: it cannot be fetched, or is no Granite Speech checkpoint; one line says what to do.
         """
         directory = self._snapshot(self.revision, SMALL)
-        config = SpeechConfig.read_alone(directory)
-        missing = [name for name in large(directory, config) if not (directory / name).exists()]
-        if missing:
-            self._check_disk(directory.name, missing)
-            self._snapshot(directory.name, missing)  # the cache names directories by their commit
+        try:
+            if missing := lacking(directory):
+                self._check_disk(directory, missing)
+                self._snapshot(directory.name, missing)  # the cache names directories by their commit
+        except CheckpointError as error:
+            older = None if self.revision else newest_whole(directory.parent)
+            if older is None:
+                raise
+            log.warning("%s; until then an older version of it is used, %s", error, older.name[:7])
+            return older
         return directory
 
     def cached(self) -> str:
@@ -62,11 +70,8 @@ class Repository:
         if not isinstance(found, str):
             return "no"
         directory = Path(found).parent
-        try:
-            names = large(directory, SpeechConfig.read_alone(directory))
-        except CheckpointError:
-            return "in part"
-        return "yes" if all((directory / name).exists() for name in names) else "in part"
+        whole = newest_whole(directory.parent) if self.revision is None else is_whole(directory)
+        return "yes" if whole else "in part"
 
     def _snapshot(self, revision: str | None, names: Sequence[str]) -> Path:
         from huggingface_hub import snapshot_download  # late: it takes longer to load than nano
@@ -76,20 +81,23 @@ class Repository:
         except Exception as error:  # of the hub's client, of whatever sends its requests, or of the file system
             raise CheckpointError(self._explain(error)) from error
 
-    def _check_disk(self, commit: str, names: Sequence[str]) -> None:
+    def _check_disk(self, directory: Path, names: Sequence[str]) -> None:
         """Better before gigabytes are fetched than when they no longer fit."""
         from huggingface_hub import HfApi, constants
 
         try:
-            there = HfApi().model_info(self.name, revision=commit, files_metadata=True).siblings or []
+            there = HfApi().model_info(self.name, revision=directory.name, files_metadata=True).siblings or []
         except Exception:  # no sizes, no check: the download itself will tell what is wrong
             return
-        sizes = {file.rfilename: file.size or 0 for file in there}
-        lacking = [name for name in names if name not in sizes]
-        if lacking:
-            raise CheckpointError(f"{self} lacks {', '.join(lacking)} on the hub: it is no complete checkpoint")
+        files = {file.rfilename: file for file in there}
+        if absent := [name for name in names if name not in files]:
+            raise CheckpointError(f"{self} lacks {', '.join(absent)} on the hub: it is no complete checkpoint")
         cache = Path(constants.HF_HUB_CACHE)
-        needed = sum(sizes[name] for name in names)
+        blobs = directory.parent.parent / "blobs"  # the content of all versions, by its checksum
+        needed = 0
+        for file in map(files.__getitem__, names):
+            checksum = file.lfs.sha256 if file.lfs else file.blob_id
+            needed += 0 if checksum and (blobs / checksum).exists() else file.size or 0
         free = shutil.disk_usage(cache).free
         if needed > free:
             raise CheckpointError(
@@ -127,7 +135,25 @@ class Repository:
         return f"cannot fetch {self} from the hub: {reason}; or pass a directory"
 
 
-def large(directory: Path, config: SpeechConfig) -> list[str]:
-    """The files of weights, once everything small is there."""
-    has_adapter = config.has_lora_adapter or (directory / ADAPTER_CONFIG).exists()
-    return [*weight_names(directory), *([ADAPTER_WEIGHTS] if has_adapter else [])]
+def lacking(directory: Path) -> list[str]:
+    """The files of weights that are not there yet, where everything small is.
+
+    Raises:
+        CheckpointError: it is no Granite Speech checkpoint.
+    """
+    has_adapter = SpeechConfig.read_alone(directory).has_lora_adapter or (directory / ADAPTER_CONFIG).exists()
+    names = [*weight_names(directory), *([ADAPTER_WEIGHTS] if has_adapter else [])]
+    return [name for name in names if not (directory / name).exists()]
+
+
+def is_whole(directory: Path) -> bool:
+    """Whether a checkpoint is there with all its weights."""
+    try:
+        return not lacking(directory)
+    except CheckpointError:
+        return False
+
+
+def newest_whole(snapshots: Path) -> Path | None:
+    """Of all versions that a cache holds, the whole one that came last."""
+    return max(filter(is_whole, snapshots.iterdir()), key=lambda version: version.stat().st_mtime, default=None)

@@ -46,7 +46,7 @@ def load_engine(arguments: Namespace, options: Options, live: bool = True, spare
 
 
 def device(name: str) -> str:
-    """The torch device of a name; `auto` is the fastest there is.
+    """The torch device of a name; `auto` is CUDA where there is one, and else the processor.
 
     Raises:
         GraniteStreamError: it is not there.

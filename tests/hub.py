@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Thread
 from urllib.parse import urlsplit
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"  # the first one
 PIECE = 1 << 16  # bytes written at a time
 
 
@@ -30,6 +30,8 @@ class Hub:
     forbidden: set[str] = field(default_factory=set)  # files that nobody may have
     asked: list[str] = field(default_factory=list)  # method, path and range of each request
     claimed: dict[str, int] = field(default_factory=dict)  # sizes that are not those of the files
+    commit: str = COMMIT  # the newest one
+    changed: dict[str, int] = field(default_factory=dict)  # how often files have got another content
 
     def size(self, name: str) -> int:
         return self.claimed.get(name, (self.directory / name).stat().st_size)
@@ -80,7 +82,7 @@ class _Answers(BaseHTTPRequestHandler):
             self._send(status, b"{}", {"X-Error-Code": code, "X-Error-Message": self.hub.error_message})
         elif found := re.fullmatch(rf"/api/models/{self.hub.name}(?:/revision/([^/]+))?", path):
             self._revision(found[1] or "main")
-        elif path.startswith(f"/api/models/{self.hub.name}/tree/{COMMIT}"):
+        elif path.startswith(f"/api/models/{self.hub.name}/tree/{self.hub.commit}"):
             self._json([{"type": "file", **each} for each in self._listed()])
         elif found := re.fullmatch(rf"/{self.hub.name}/resolve/[^/]+/(.+)", path):
             self._file(found[1])
@@ -92,11 +94,11 @@ class _Answers(BaseHTTPRequestHandler):
         return [{"path": name, "size": self.hub.size(name), "oid": self._etag(name)} for name in names]
 
     def _revision(self, revision: str) -> None:
-        if revision not in ("main", "v1", COMMIT):
+        if revision not in ("main", "v1", self.hub.commit):
             self._send(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
             return
-        siblings = [{"rfilename": each["path"], "size": each["size"]} for each in self._listed()]
-        self._json({"id": self.hub.name, "sha": COMMIT, "siblings": siblings})
+        siblings = [{"rfilename": each["path"], "size": each["size"], "blobId": each["oid"]} for each in self._listed()]
+        self._json({"id": self.hub.name, "sha": self.hub.commit, "siblings": siblings})
 
     def _file(self, name: str) -> None:
         path = self.hub.directory / name
@@ -106,7 +108,7 @@ class _Answers(BaseHTTPRequestHandler):
         if name in self.hub.forbidden:
             self._send(403, b"{}", {})
             return
-        content, headers = path.read_bytes(), {"ETag": f'"{self._etag(name)}"', "X-Repo-Commit": COMMIT}
+        content, headers = path.read_bytes(), {"ETag": f'"{self._etag(name)}"', "X-Repo-Commit": self.hub.commit}
         status, start = 200, 0
         if found := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")):
             status, start = 206, int(found[1])
@@ -115,7 +117,8 @@ class _Answers(BaseHTTPRequestHandler):
         self._send(status, content[start:], headers, limit)
 
     def _etag(self, name: str) -> str:
-        return hashlib.sha1(name.encode()).hexdigest()
+        changed = str(self.hub.changed.get(name, ""))
+        return hashlib.sha1((name + changed).encode()).hexdigest()
 
     def _json(self, value: object) -> None:
         self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})

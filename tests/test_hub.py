@@ -234,6 +234,40 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(client: Cli
     assert not any(name.startswith("model-") for name in client.hub.fetched())
 
 
+def test_a_commit_that_changes_no_weights_needs_no_room_for_them(client: Client) -> None:
+    first = client.fetch()
+    client.hub.commit, client.hub.asked = "e" * 40, []
+    for shard in first.glob("model-*"):
+        client.hub.claimed[shard.name] = 10**18  # as if the disk were full
+    again = client.fetch()
+    assert again.name == client.hub.commit
+    assert not client.hub.fetched()
+    assert client.fetch(HF_HUB_OFFLINE="1") == again
+
+
+@pytest.mark.parametrize("trouble", ["forbidden", "no room"])
+def test_until_new_weights_have_come_the_old_ones_are_used(
+    client: Client, trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = client.fetch()
+    (shard,) = client.hub.directory.glob("model-00002-*")
+    client.hub.commit, client.hub.changed = "e" * 40, {shard.name: 1}
+    if trouble == "forbidden":
+        client.hub.forbidden.add(shard.name)
+    else:
+        client.hub.claimed[shard.name] = 10**18
+    result = client.run()
+    assert result.stdout.strip() == str(first)
+    assert result.stderr.splitlines()[-1].endswith(f"until then an older version of it is used, {first.name[:7]}")
+    assert client.fetch(HF_HUB_OFFLINE="1") == first
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(client.home / "hub"))
+    assert Repository(NAME).cached() == "yes"
+    assert client.run(f"{NAME}@main").returncode == 1, "who pins a version gets it or none"
+    client.hub.forbidden.clear()
+    client.hub.claimed.clear()
+    assert client.fetch().name == client.hub.commit
+
+
 @pytest.mark.parametrize(
     ("fault", "message"),
     [

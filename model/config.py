@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import UnionType
@@ -10,6 +9,7 @@ from typing import Any, Self
 
 from model.errors import CheckpointError
 from model.lora import ADAPTER_CONFIG, LoraConfig
+from model.reading import read_object
 
 KINDS: dict[str, tuple[type | UnionType, str]] = {
     "int": (int, "a whole number"),
@@ -191,15 +191,9 @@ class SpeechConfig(_FromJson):
             CheckpointError: a file is missing, is not JSON, or asks for what is not a Granite Speech model.
         """
         path = directory / "config.json"
-        try:
-            values = json.loads(path.read_text())
-        except FileNotFoundError:
-            raise CheckpointError(f"{directory} has no config.json: is it a Granite Speech checkpoint?") from None
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"cannot read {path}: {error}") from None
-        if not isinstance(values, dict):
-            raise CheckpointError(f"cannot read {path}: it holds a {type(values).__name__}, not an object")
-        return cls.parse(values)
+        if not path.exists():
+            raise CheckpointError(f"{directory} has no config.json: is it a Granite Speech checkpoint?")
+        return cls.parse(read_object(path))
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> SpeechConfig:

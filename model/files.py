@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from model.errors import CheckpointError
 from model.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from model.reading import unreadable
 
 NANO = Path(__file__).parent / "nano"
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -34,7 +35,7 @@ def weight_names(directory: Path) -> list[str]:
     try:
         return sorted(set(json.loads((directory / INDEX).read_text())["weight_map"].values()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"cannot read {directory / INDEX}: {error!r}") from None
+        raise unreadable(directory / INDEX, repr(error)) from None
 
 
 def shards(directory: Path) -> list[Path]:
@@ -72,7 +73,7 @@ def naming_faults(path: Path) -> Iterator[None]:
             raise CheckpointError(
                 f"{path} is a pointer of Git LFS, not the weights: run git lfs pull in {path.parent}"
             ) from None
-        raise CheckpointError(f"cannot read {path}: {error}; the download may be cut short, fetch it again") from None
+        raise unreadable(path, error) from None
 
 
 def is_pointer(path: Path) -> bool:

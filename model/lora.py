@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from model.errors import CheckpointError
+from model.reading import read_object
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj")  # names that the encoder has too would mean that as well
@@ -45,14 +45,7 @@ class LoraConfig:
                 f"{directory} needs its LoRA adapter but lacks {' and '.join(missing)}: "
                 "copy them from the checkpoint's page; without them it would hear worse and not say so"
             )
-        try:
-            values = json.loads((directory / ADAPTER_CONFIG).read_text())
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"cannot read {directory / ADAPTER_CONFIG}: {error}") from None
-        if not isinstance(values, dict):
-            kind = type(values).__name__
-            raise CheckpointError(f"cannot read {directory / ADAPTER_CONFIG}: it holds a {kind}, not an object")
-        return cls.parse(values)
+        return cls.parse(read_object(directory / ADAPTER_CONFIG))
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from model.config import SpeechConfig
 from model.errors import CheckpointError, WishError
+from model.reading import unreadable
 from model.scripts import begins_word
 from model.tasks import PLAIN, Wish
 
@@ -73,7 +74,7 @@ class Processor:
         try:
             tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the tokenizers library raises bare Exception for every fault
-            raise CheckpointError(f"cannot read {path}: {error}") from None
+            raise unreadable(path, error) from None
         tokenizer.no_truncation()  # what a training left in the file is not meant for us
         tokenizer.no_padding()
         try:
@@ -245,13 +246,14 @@ def merge(
 def _template(directory: Path) -> str:
     """The chat template: a file of its own, or a value of the tokenizer's settings."""
     alone, settings = directory / "chat_template.jinja", directory / "tokenizer_config.json"
+    path = alone if alone.is_file() else settings
     try:
-        if alone.is_file():
+        if path == alone:
             return alone.read_text()
         values = json.loads(settings.read_text()) if settings.is_file() else None
         found = values.get("chat_template") if isinstance(values, dict) else None
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"cannot read the chat template in {directory}: {error}") from None
+        raise unreadable(path, error) from None
     if not isinstance(found, str):
         raise CheckpointError(f"{directory} has no chat template: add chat_template.jinja from the checkpoint's page")
     return found

@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
+from model import GraniteSpeech
 from model.errors import CheckpointError
 from model.files import INDEX, SINGLE
 from model.hub import Repository
@@ -29,6 +31,7 @@ from tests.hub import COMMIT, Hub, serve
 NAME = "granite/tiny"
 FETCH = """
 import sys
+from model import GraniteSpeech
 from model.errors import CheckpointError
 from model.hub import Repository
 try:
@@ -232,6 +235,18 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(client: Cli
     assert "needs 1000000000.0 GB on the disk of" in error
     assert "make room, or set HF_HOME to a larger disk" in error
     assert not any(name.startswith("model-") for name in client.hub.fetched())
+
+
+@pytest.mark.parametrize("name", ["model-00002-*", "tokenizer.json", "config.json", INDEX])
+def test_what_is_damaged_in_the_cache_is_named_as_the_file_to_remove(client: Client, name: str) -> None:
+    (link,) = client.fetch().glob(name)
+    content = link.read_bytes()
+    link.write_bytes(content[: len(content) // 2])  # as a loss of power leaves it
+    with pytest.raises(CheckpointError, match="then run this again") as damage:
+        GraniteSpeech.load(str(link.parent))
+    (named,) = re.findall(r"remove (\S+), then", str(damage.value))
+    Path(named).unlink()
+    assert (client.fetch() / link.name).read_bytes() == content
 
 
 def test_a_commit_that_changes_no_weights_needs_no_room_for_them(client: Client) -> None:

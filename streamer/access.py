@@ -18,6 +18,8 @@ TOKEN_PREFIXES = ("bearer.", "openai-insecure-api-key.")
 SCHEMES = ("bearer", "token")  # of an Authorization header
 TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,256}")  # fits a header and a subprotocol as it is
 MAKE_ONE = "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[^\s/:?#@*\[\]]+)(?::(\d{1,5}))?/?")
+USUAL_PORTS = (("http", "80"), ("https", "443"))  # which no browser says
 IPV6_NETWORK_BITS = 64  # what one customer usually gets
 
 
@@ -95,6 +97,21 @@ class Access:
         # or `localhost` cannot; and where a token is needed, such a page has none.
         same = bool(request.host) and request.origin.partition("://")[2] == request.host
         return same and (bool(self.tokens) or is_address(request.host))
+
+
+def origin(text: str) -> str:
+    """An origin as browsers say it, from what a user may have copied out of an address bar.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = ORIGIN.fullmatch(text.lower())
+    if text.lower() == "null":  # of pages in files and in sandboxes
+        return "null"
+    if found is None:
+        raise ValueError(f"{text} is no origin: https://HOST, http://HOST:PORT, or null, without a path")
+    scheme, host, port = found.groups()
+    return f"{scheme}://{host}" + (f":{port}" if port and (scheme, port) not in USUAL_PORTS else "")
 
 
 def tokens_in(path: Path) -> list[str]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from streamer.devices import Device
-from streamer.incoming import Incoming, Samples
+from streamer.incoming import RATES, Incoming, Samples
 from streamer.portaudio import MicrophoneError, PortAudioThread, sounddevice
 
 MOST_KEPT_SECONDS = 10.0  # of sound that the event loop has not taken yet; what comes on top is lost, and said
@@ -118,6 +118,8 @@ async def opened(thread: PortAudioThread, device: Device) -> Capture:
     """
     reason = ""
     for rate in dict.fromkeys((device.rate, *USUAL_RATES)):
+        if not RATES[0] <= rate <= RATES[1]:
+            continue
         capture = Capture(device, rate, device.channels)
         try:
             capture._stream = await thread.run(partial(_start, capture, rate))

@@ -22,6 +22,12 @@ CHOICES = ("latency", *BOUNDS)
 WISHES = tuple(field.name for field in fields(Wish) if field.name != "times")
 
 
+def bounded(name: str, value: float) -> float:
+    """The nearest value that an option may have: for clients of others, who do not know our bounds."""
+    low, high = BOUNDS[name]
+    return min(max(value, low), high)
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """Of one stream; they hold for all of it."""

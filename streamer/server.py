@@ -29,6 +29,8 @@ log = logging.getLogger("granite_stream")
 MESSAGE_BYTES = 2**20  # the longest message; websockets closes with 1009 before it is all there
 OPEN_SECONDS = 10.0  # for a handshake
 CLOSE_SECONDS = 5.0  # for the answer to a close frame
+MOST_TOLD = 300  # characters of what a stranger has sent
+MOST_KEPT_OUT = 100  # origins whose refusal is logged
 WITH_TOKEN = {"/metrics"}  # what tells something; other pages tell nothing, or must be seen by other machines
 
 Dialogue = Callable[[Line, Sessions, str], Awaitable[None]]
@@ -51,6 +53,7 @@ class Server:
     ping_seconds: float = 20.0  # between two pings; who is silent for two of them is gone
     sessions: Sessions = field(init=False)
     _pages: dict[str, Callable[[], Page]] = field(init=False)
+    _kept_out: set[str] = field(default_factory=set)  # origins whose refusal was logged
 
     def __post_init__(self) -> None:
         """Puts the parts together."""
@@ -99,6 +102,9 @@ class Server:
         if refusal is None:
             return None
         self.metrics.refuse(refusal.kind)
+        if refusal.kind == "origin" and asked.origin not in self._kept_out and len(self._kept_out) < MOST_KEPT_OUT:
+            self._kept_out.add(asked.origin)  # its browser tells the page nothing: here somebody may find out
+            log.warning(refusal.message[:MOST_TOLD])
         return _refuse(connection, refusal.status, refusal.message)
 
     def _hindrance(self) -> Refusal | None:

@@ -18,7 +18,7 @@ from clients.arguments import (
     number,
     stream_options,
 )
-from streamer.access import Access, is_loopback, read_tokens
+from streamer.access import Access, is_loopback, origin, read_tokens
 from streamer.options import Options
 from streamer.sessions import Limits
 
@@ -93,7 +93,7 @@ def _access(given: Namespace) -> Access:
     most = given.max_per_address
     if most is None:
         most = 0 if is_loopback(given.host) else STRANGERS_CONNECTIONS
-    return Access(tokens, frozenset(given.allow_origin), most)
+    return Access(tokens, frozenset(map(origin, given.allow_origin)), most)
 
 
 def _wyoming_port(given: Namespace) -> int | None:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from streamer.capture import MOST_KEPT_SECONDS, Capture
+from streamer.capture import MOST_KEPT_SECONDS, Capture, opened
 from streamer.devices import Device
 from streamer.microphone import Microphone
 from streamer.portaudio import PortAudioThread
@@ -45,6 +45,16 @@ async def test_stereo_at_its_own_rate_becomes_what_the_network_hears() -> None:
     heard = np.concatenate([*pieces, capture.rest()])
     assert len(heard) == 16_000
     assert heard == pytest.approx(tone(1.0) / 2, abs=0.01)
+
+
+async def test_a_device_that_is_faster_than_can_be_heard_is_opened_at_a_usual_rate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("streamer.capture._start", lambda capture, rate: SimpleNamespace(close=lambda: None))
+    thread = SimpleNamespace(run=lambda work: asyncio.to_thread(work))
+    capture = await opened(thread, replace(STEREO, rate=384_000))  # type: ignore[arg-type]
+    hear(capture, np.zeros((48_000, 2)))
+    assert len(capture.take()[0]) + len(capture.rest()) == 16_000
 
 
 async def test_the_loop_is_woken_from_another_thread() -> None:

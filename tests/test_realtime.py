@@ -200,13 +200,6 @@ async def test_what_holds_is_shown():
             {"type": "session.update", "session": {"audio": {"input": {"format": {"type": "audio/mp3"}}}}},
             'session.audio.input.format.type is "audio/mp3"; it must be one of audio/pcm, audio/pcmu, audio/pcma',
         ),
-        (
-            {
-                "type": "session.update",
-                "session": {"audio": {"input": {"turn_detection": {"silence_duration_ms": 9000}}}},
-            },
-            "endpoint_ms is 9000; it must lie between",
-        ),
     ],
 )
 @pytest.mark.parametrize("open_", [False, True])
@@ -256,6 +249,16 @@ async def test_turns_by_silence_are_as_the_service_has_them_unless_a_client_says
             await connection.session.update(session=session(turns))
         shown = [(await connection.recv()).session.audio.input.turn_detection for _ in range(3)]
     assert shown[2].silence_duration_ms == 600
+
+
+@pytest.mark.parametrize(("wanted", "held"), [(0, 64), (9000, 3000)])
+async def test_turns_by_silence_out_of_bounds_get_the_nearest_and_the_rest_of_the_message_holds(wanted, held):
+    async with running() as here, client(here).realtime.connect() as connection:
+        await connection.recv()
+        turns = {"type": "server_vad", "silence_duration_ms": wanted}
+        await connection.session.update(session=session(turns, format={"type": "audio/pcmu"}))
+        shown = (await connection.recv()).session.audio.input
+    assert (shown.turn_detection.silence_duration_ms, shown.format.type) == (held, "audio/pcmu")
 
 
 async def test_audio_may_come_before_it_is_said_what_it_is():

@@ -56,9 +56,12 @@ async def test_browsers_show_the_token_as_a_subprotocol_and_it_is_not_repeated()
         assert TOKEN not in str(socket.response.headers)
 
 
-async def test_pages_of_other_sites_do_not_come_in():
+async def test_pages_of_other_sites_do_not_come_in_and_the_log_says_once_what_would_let_them(caplog):
     async with running() as here:
-        assert await status_of(here.url, origin="https://elsewhere.example") == 403
+        for _ in range(2):
+            assert await status_of(here.url, origin="https://elsewhere.example") == 403
+        (line,) = [record.message for record in caplog.records if "may not connect" in record.message]
+        assert line.endswith("--allow-origin https://elsewhere.example would let them")
         async with dialing(here.url, origin=f"http://127.0.0.1:{here.port}") as socket:
             await say(socket, "start")
 

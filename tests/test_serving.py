@@ -36,6 +36,22 @@ def test_beyond_this_machine_a_token_is_needed_or_the_word_insecure(host, tokens
     assert len(parse(["--host", host, "--token-file", tokens], pytest.fail).access.tokens) == 1
 
 
+@pytest.mark.parametrize(
+    ("typed", "said_by_browsers"),
+    [
+        ("http://localhost:3000/", "http://localhost:3000"),
+        ("https://Example.com", "https://example.com"),
+        ("https://example.com:443", "https://example.com"),
+        ("http://[::1]:80", "http://[::1]"),
+        ("http://example.com:443", "http://example.com:443"),
+        ("chrome-extension://abcdef", "chrome-extension://abcdef"),
+        ("null", "null"),
+    ],
+)
+def test_an_origin_may_be_copied_from_an_address_bar(typed, said_by_browsers):
+    assert parse(["--allow-origin", typed], pytest.fail).access.origins == {said_by_browsers}
+
+
 def test_strangers_have_a_limit_of_their_own_unless_told_otherwise():
     assert parse([], pytest.fail).access.most_connections == 0
     assert parse(["--host", "0.0.0.0", "--insecure"], pytest.fail).access.most_connections == 16
@@ -68,6 +84,9 @@ def test_what_sessions_are_unless_their_clients_say_is_taken():
         (["--idle-seconds", "nan"], "out of bounds"),
         (["--token-file", "/nowhere/tokens"], "--token-file /nowhere/tokens: No such file"),
         (["--tls-cert", "/nowhere/cert.pem"], "--tls-cert /nowhere/cert.pem: no certificate"),
+        (["--allow-origin", "localhost:3000"], "localhost:3000 is no origin: https://HOST, http://HOST:PORT, or null"),
+        (["--allow-origin", "*"], "* is no origin"),
+        (["--allow-origin", "https://a.example/page"], "https://a.example/page is no origin"),
         (["--tls-key", "key.pem"], "--tls-key goes with --tls-cert"),
         (["--prompt", "x" * 2000], "prompt and keywords have 2000 characters"),
         (["--step", "20000"], "step_ms is 20000"),

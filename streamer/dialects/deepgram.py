@@ -26,7 +26,7 @@ from streamer.dialogue import Opened, attend
 from streamer.events import Done, Error, Event, Final, Finalized, Partial, SpeechStarted, Word
 from streamer.fields import WireError, parse_object, refusing, shown
 from streamer.line import Line
-from streamer.options import BOUNDS, Options
+from streamer.options import Options, bounded
 from streamer.session import Farewell, Session
 from streamer.sessions import Sessions
 from streamer.wire import Close, Start
@@ -66,8 +66,8 @@ class Query:
             wish = _wish(given, plain.wish)
             options = replace(plain, partials=_flag(given, "interim_results"), wish=_formatted(given, wish))
             if endpointing not in ("true", "false"):
-                low, high = BOUNDS["endpoint_ms"]  # 10 ms, which is usual there, is less than words need here
-                options = replace(options, endpoint_ms=round(min(max(_whole(given, "endpointing", 0), low), high)))
+                silence = bounded("endpoint_ms", _whole(given, "endpointing", 0))  # usually 10 ms: less than words need
+                options = replace(options, endpoint_ms=round(silence))
         start = Start(_whole(given, "sample_rate", usual_rate), name, _whole(given, "channels", 1), options)
         return cls(
             start,

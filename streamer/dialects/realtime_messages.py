@@ -30,7 +30,7 @@ from streamer.fields import (
     shown,
     some_texts,
 )
-from streamer.options import Options
+from streamer.options import Options, bounded
 from streamer.wire import Start
 
 MOST_CHARACTERS = 2**20  # of a message: as much as the socket takes, 16 s of audio at 24 kHz
@@ -138,7 +138,7 @@ class Configuration:
         kind = field(values, "type", one_of("server_vad", "semantic_vad"), "server_vad", within)
         eagerness = field(values, "eagerness", one_of(*EAGERNESS), "auto", within)
         silence = field(values, "silence_duration_ms", a_whole, self.usual_endpoint_ms, within)
-        endpoint = EAGERNESS[eagerness] if kind == "semantic_vad" else silence
+        endpoint = EAGERNESS[eagerness] if kind == "semantic_vad" else round(bounded("endpoint_ms", silence))
         return replace(self, turns=kind, eagerness=eagerness, options=replace(self.options, endpoint_ms=endpoint))
 
 

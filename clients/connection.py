@@ -115,7 +115,7 @@ class Captions:
         self._more, self._room, self._news = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def send(self, sound: bytes | bytearray | memoryview | ArrayLike) -> None:
-        """Sends the next audio: bytes of the encoding, or samples `[T]` or `[T, channels]`, float or int16.
+        """Sends the next audio: bytes of the encoding, or samples `[T, channels]` (`[T]` if one), float or int16.
 
         Audio is kept until the daemon has it for good, so that a lost connection loses nothing. When `buffer_seconds`
         of it are kept this waits: the daemon is behind or away, and whoever speaks must hold back or drop audio

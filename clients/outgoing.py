@@ -11,7 +11,7 @@ WIDTHS = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}  # encoding: by
 
 
 def to_bytes(sound: bytes | bytearray | memoryview | ArrayLike, encoding: str, channels: int) -> bytes:
-    """Bytes as they are; samples `[T]` or `[T, channels]`, float within -1 to 1 or int16, in this encoding.
+    """Bytes as they are; samples `[T, channels]` (`[T]` if one), float within -1 to 1 or int16, in this encoding.
 
     Raises:
         ValueError: such samples cannot be encoded so; the message says what can.
@@ -21,8 +21,9 @@ def to_bytes(sound: bytes | bytearray | memoryview | ArrayLike, encoding: str, c
     import numpy as np
 
     samples = np.asarray(sound)
-    if samples.ndim > 2 or (samples.ndim == 2 and samples.shape[1] != channels) or samples.ndim == 0:
-        raise ValueError(f"samples have the shape {samples.shape}; it must be [T] or [T, {channels}]")
+    if not (samples.ndim == 2 and samples.shape[1] == channels) and not (samples.ndim == 1 and channels == 1):
+        allowed = "[T] or [T, 1]" if channels == 1 else f"[T, {channels}]"
+        raise ValueError(f"samples have the shape {list(samples.shape)}; it must be {allowed}")
     if not (np.issubdtype(samples.dtype, np.floating) or samples.dtype == np.int16):
         raise ValueError(f"samples are {samples.dtype}; they must be floats within -1 to 1, or int16")
     if encoding not in ("pcm_s16le", "pcm_f32le"):

@@ -63,6 +63,8 @@ class Wish:
             raise WishError("speakers or times can be written, not both at once")
         if (self.speakers or self.times) and (self.task == "translate" or self.punctuate or self.keywords):
             raise WishError("speakers and times go with a plain transcript: no translation, punctuation or keywords")
+        if isinstance(self.keywords, str):
+            raise WishError(f"keywords is the text {self.keywords!r}; it must be a list of texts")
         for name, texts in (("prompt", [self.prompt or ""]), ("keywords", self.keywords)):
             if any(HALF_CHARACTER.search(text) for text in texts):
                 raise WishError(

@@ -28,7 +28,6 @@ class Backlog:
 
     def __init__(self) -> None:
         self.count = 0  # events so far; the seq of the last one
-        self.told = 0  # seq of the last event handed over
         self._untold: deque[Said] = deque()
         self._kept: deque[Said] = deque()
         self._untold_bytes = self._kept_bytes = 0
@@ -58,7 +57,6 @@ class Backlog:
         """The next event has been handed over."""
         said = self._untold.popleft()
         self._untold_bytes -= said.wire_bytes
-        self.told = said.seq
         self._kept.append(said)
         self._kept_bytes += said.wire_bytes
         while len(self._kept) > MOST_EVENTS or self._kept_bytes > MOST_BYTES:
@@ -74,4 +72,3 @@ class Backlog:
             self._untold_bytes += said.wire_bytes
         while self._untold and self._untold[0].seq <= after:
             self.tell()  # it reached the client although the connection broke before that was known here
-        self.told = after

@@ -34,6 +34,10 @@ class Load(Protocol):
         """Share of the network thread's time."""
 
     @property
+    def needed(self) -> float:
+        """Share of it that the streams need at least."""
+
+    @property
     def update_seconds(self) -> float:
         """Of new audio in an update."""
 
@@ -123,6 +127,7 @@ class Metrics(Collector):
             ("streams", "Streams that the network works on.", load.streams),
             ("queue_seconds", "Audio that waits for the network, all streams together.", load.waiting_seconds),
             ("busy_ratio", "Share of the time that the network works.", load.busy),
+            ("needed_ratio", "Share that its streams need at least: near 0.85 new ones are refused.", load.needed),
             (
                 "update_audio_seconds",
                 "New audio in an update; it grows when the machine is behind.",

@@ -23,10 +23,11 @@ def test_samples_become_the_bytes_that_the_daemon_reads_back() -> None:
 @pytest.mark.parametrize(
     ("samples", "encoding", "cure"),
     [
-        (np.zeros((5, 3), np.float32), "pcm_s16le", r"must be \[T\] or \[T, 2\]"),
+        (np.zeros((5, 3), np.float32), "pcm_s16le", r"must be \[T, 2\]"),
+        (np.zeros(6, np.float32), "pcm_s16le", r"shape \[6\]; it must be \[T, 2\]"),
         (np.float32(0), "pcm_s16le", "must be"),
-        (np.zeros(5, np.int32), "pcm_s16le", "floats within -1 to 1, or int16"),
-        (np.zeros(5, np.float32), "mulaw", "send bytes"),
+        (np.zeros((5, 2), np.int32), "pcm_s16le", "floats within -1 to 1, or int16"),
+        (np.zeros((5, 2), np.float32), "mulaw", "send bytes"),
     ],
 )
 def test_samples_that_cannot_be_sent_say_what_can(samples: np.ndarray, encoding: str, cure: str) -> None:

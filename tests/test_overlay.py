@@ -91,12 +91,17 @@ def test_committed_text_and_draft_stand_apart_newest_at_the_bottom() -> None:
     assert it.shown(1.0).rows == (Row("the quick "), Row("brown", " fox ju"))
 
 
-def test_the_next_segment_follows_the_one_before() -> None:
+@pytest.mark.parametrize(
+    ("first", "second", "shown"),
+    [("Hello.", "You", "Hello. You"), ("今日はいい", "明日は雨", "今日はいい明日は雨")],
+    ids=["English", "Japanese"],
+)
+def test_the_next_segment_follows_the_one_before(first: str, second: str, shown: str) -> None:
     it = board()
-    it.take(Final(0, 0.0, 1.0, "Hello."), 0.0)
+    it.take(Final(0, 0.0, 1.0, first), 0.0)
     it.take(SpeechStarted(1, 10.0), 1.0)
-    it.take(partial("You", segment=1), 1.0)
-    assert texts(it.shown(1.0)) == ["Hello. You"]
+    it.take(partial(second, segment=1), 1.0)
+    assert "".join(texts(it.shown(1.0))) == shown
 
 
 def test_captions_go_after_some_silence_and_do_not_come_back() -> None:

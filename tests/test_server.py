@@ -278,7 +278,13 @@ async def test_metrics_tell_sessions_delays_refusals_and_errors():
     assert lines['granite_stream_errors_total{code="bad_audio"}'] == "1.0"
     assert lines['granite_stream_refusals_total{reason="load"}'] == "1.0"
     assert float(lines["granite_stream_audio_seconds_total"]) == pytest.approx(1.0)
-    figures = {"queue_seconds": 1.5, "compute_seconds_total": 0.25, "real_time_factor": 0.25, "busy_ratio": 0.5}
+    figures = {
+        "queue_seconds": 1.5,
+        "compute_seconds_total": 0.25,
+        "real_time_factor": 0.25,
+        "busy_ratio": 0.5,
+        "needed_ratio": 0.25,
+    }
     figures |= {"streams": 1, "watchers": 0, "update_audio_seconds": 0.3}
     assert {name: float(lines[f"granite_stream_{name}"]) for name in figures} == pytest.approx(figures)
     for kind in ("update", "first_partial", "commit", "final"):

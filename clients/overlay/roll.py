@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from model.scripts import apart
+
 Measure = Callable[[str], float]  # the width of a text, in pixels
 
 SPARE_ROWS = 2  # above those seen; what is older is forgotten, by whole rows
@@ -57,7 +59,7 @@ class Roll:
         return rows
 
     def _before(self, text: str) -> str:
-        return f"{self._past} " if self._past and text else self._past
+        return f"{self._past} " if apart(self._past, text) else self._past
 
     def _rows(self, committed: str, draft: str) -> list[Row]:
         settled = self._before(committed + draft) + committed[self._skipped :]

@@ -6,6 +6,7 @@
 
 import { SILENT_MS, WORDS, dial, fits, obstacle } from "./door.js";
 import { Roll } from "./roll.js";
+import { apart } from "./scripts.js";
 
 const $ = (id) => document.getElementById(id);
 const FIRST_WAIT_MS = 500;
@@ -63,7 +64,7 @@ function rule() {
 }
 
 function show(committed, draft) {
-  const first = before && (committed || draft) ? `${before} ` : before;
+  const first = apart(before, committed + draft) ? `${before} ` : before;
   const forgotten = roll.show(first + committed.slice(skip), draft);
   before = before.slice(forgotten);
   skip += Math.max(forgotten - first.length, 0);

@@ -1,12 +1,13 @@
 // Transcripts as files: plain text, SubRip, WebVTT. The same cues as clients/subtitles.py makes; a test compares them.
 
+import { columns, joined } from "./scripts.js";
+
 const LINE_COLUMNS = 42; // what broadcasters allow: so many Latin characters, half as many Japanese or Chinese ones
 const CUE_SECONDS = 7; // the longest; then the eye begins to read again
 const SHORTEST_CUE_SECONDS = 1; // if the next one leaves the time
 const PAUSE_SECONDS = 0.5; // as good a place to break as a full stop
 const SILENCE_SECONDS = 1; // no cue spans a longer one: nobody wants to read what is said only later
 const BREATH_SECONDS = 0.2; // as good as a comma
-const SPACELESS = /[\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]/; // beside these no space is written
 
 export function text(finals) {
   return finals.map((final) => `${final.text}\n`).join("");
@@ -108,17 +109,6 @@ function shortWords(final) {
     const each = (end - start) / Math.max(parts.length, 1);
     return parts.map((part, index) => ({ word: part, start: start + index * each, end: start + (index + 1) * each, speaker }));
   });
-}
-
-// Words as a line of text, with spaces where their scripts have them.
-function joined(words) {
-  const apart = (text, word) => text && word && !SPACELESS.test(text.at(-1)) && !SPACELESS.test(word[0]);
-  return words.reduce((text, word) => text + (apart(text, word) ? " " : "") + word, "");
-}
-
-// How wide text is, in Latin letters: characters of scripts without spaces are twice as wide.
-function columns(text) {
-  return [...text].reduce((sum, character) => sum + (SPACELESS.test(character) ? 2 : 1), 0);
 }
 
 // Text in pieces that each fit a line.

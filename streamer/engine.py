@@ -2,7 +2,7 @@
 
 ```
 each stream says                   one call for all         each stream takes
-Stream.unheard                 ->  VoiceDetector.listen  -> Stream.hear_voice
+Stream.settle, Stream.unheard  ->  VoiceDetector.listen  -> Stream.hear_voice
 Stream.due, then Stream.span   ->  GraniteSpeech.encode  -> Stream.hear
 Stream.extension               ->  GraniteSpeech.extend  -> Stream.read
 ```
@@ -101,6 +101,7 @@ class Engine:
             most_frames: to encode in this step, so that it is short and a final that comes up does not wait long;
                 whoever waits longest goes first, finals before all. At least one update is done.
         """
+        self._ask(Stream.settle, self._streams)
         listening = self._ask(Stream.unheard, self._streams)
         self._do(self._listen, listening, Stream.hear_voice)
 

@@ -144,9 +144,15 @@ class Stream:
 
     # --- what the engine asks: voice, spans, extensions ---
 
+    def settle(self) -> None:
+        """Takes in what has happened: marks that were reached, segments that are finished, a full one to be cut."""
+        self._end_at_marks()
+        self._collect()
+        if self._waits_for_cut and self._segments[0].idle and not self._segments[0].due_frames(1):
+            self._cut()
+
     def unheard(self) -> tuple[Tensor, VoiceState] | None:
         """Audio for the voice detector, in whole chunks, the last one filled up; None while there is none to hear."""
-        self._end_at_marks()  # what lies behind one that is reached may be heard now
         # Never more than a segment has room for, open or not: so one is noticed to be full before more is heard.
         room = 0 if self._full else self._endpointer.room_chunks(LEAD_MS)
         stop = self._marks[0][0] if self._marks else self._audio.end
@@ -177,27 +183,18 @@ class Stream:
                 self._segments[-1].voiced_samples = self._listened - self._segments[-1].start_samples
         if self._endpointer.speaking and not self._endpointer.room_chunks(LEAD_MS):
             self._full = True
+        self._end_at_marks()
         self._forget()
 
     def due(self) -> Due | None:
-        """What the next update would be; None while there is no need of one.
-
-        Asked once a step, so it first takes in what has happened: marks that were reached, segments that are finished
-        (their events, and `Done` behind the last), and the cut of a segment that is full.
-        """
-        self._end_at_marks()
-        self._collect()
+        """What the next update would be; None while there is no need of one."""
         if not self._segments:
             return None
         segment = self._segments[0]
-        waits_for_cut = self._full and segment is self._segments[-1]
-        if not (segment.hearing.ended or waits_for_cut or self.options.partials):
+        if not (segment.hearing.ended or self._waits_for_cut or self.options.partials):
             return None
-        frames = segment.due_frames(1 if waits_for_cut else max(1, round(self.options.update_ms / WINDOW_MS)))
-        if not frames and waits_for_cut and segment.idle:
-            self._cut()
-            frames = segment.due_frames(1)
-        if not frames:
+        windows = 1 if self._waits_for_cut else max(1, round(self.options.update_ms / WINDOW_MS))
+        if not (frames := segment.due_frames(windows)):
             return None
         return Due(frames, segment.hearing.new_frames, segment.hearing.ended, self.waiting_samples)
 
@@ -218,6 +215,11 @@ class Stream:
         self._segments[0].read(prediction)
 
     # --- segments ---
+
+    @property
+    def _waits_for_cut(self) -> bool:
+        """Whether the open segment is full, and none before it has work: once all of it is heard, it is cut."""
+        return self._full and len(self._segments) == 1
 
     def _open_segment(self, start: int) -> None:
         # who wants finals alone gets nothing of the update either that finds where a full segment is cut

@@ -8,12 +8,11 @@ import torch
 
 from model.granite import Extension
 from model.speech import GraniteSpeech, Span
+from streamer.estimate import Work
 from streamer.load import LONGEST_STEP_SECONDS
 
 STREAMS = 4  # at once: what is shared between them is part of the cost
-FRAMES = 90  # of an update: 1.2 s of new audio and what is encoded again
-AUDIO = 48  # embeddings read anew, with the instruction
-TOKENS = 4  # decoded one by one
+UPDATE = Work.of(LONGEST_STEP_SECONDS)  # that is timed
 WITH_FINAL = 2.0  # a final encodes everything once more
 SPEAKING = 0.7  # of the time
 REPEATS = 5
@@ -33,11 +32,11 @@ def share_of_a_speaker(model: GraniteSpeech) -> float:
 def _update(model: GraniteSpeech) -> float:
     """Seconds that one update of a few streams takes."""
     began = time.perf_counter()
-    cache = model.cache(AUDIO + TOKENS)
+    lengths = [UPDATE.positions, *[1] * round(UPDATE.tokens)]
+    cache = model.cache(sum(lengths))
     slots = [cache.acquire() for _ in range(STREAMS)]
-    model.encode([Span(torch.randn(FRAMES, model.config.encoder.input_dim)) for _ in slots])
+    model.encode([Span(torch.randn(UPDATE.frames, model.config.encoder.input_dim)) for _ in slots])
     width = model.config.text.hidden_size
-    lengths = [AUDIO, *[1] * TOKENS]
     for turn, length in enumerate(lengths):
         inputs = torch.zeros(length, width, dtype=model.dtype, device=model.device)
         model.extend([Extension(slot, sum(lengths[:turn]), inputs) for slot in slots], cache)

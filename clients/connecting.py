@@ -76,7 +76,7 @@ class Visit:
         """The exit code. What is wrong with one recording does not stop the others."""
         loop, everything = asyncio.get_running_loop(), asyncio.current_task()
         assert everything is not None, "asyncio.run makes a task"
-        with suppress(ValueError, RuntimeError, NotImplementedError):  # not the main thread, or Windows: it just ends
+        with suppress(ValueError, RuntimeError):  # not the main thread: it just ends
             loop.add_signal_handler(signal.SIGINT, self._interrupt, everything)
         code = DONE
         try:

@@ -7,19 +7,17 @@ import math
 import os
 import signal
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from clients.errors import CaptionsError
+from clients.keys import Keys
 from clients.status import Status
 from streamer.events import Done, Error, Event
 from streamer.incoming import SAMPLE_RATE, Samples
 from streamer.microphone import Microphone
 from streamer.saving import SavedSound
-
-if TYPE_CHECKING:
-    from clients.keys import Keys  # not on Windows
 
 REFRESH_SECONDS = 0.1  # between two looks of the status line
 FALL_DB = 3.0  # at a look, of the meter, when it gets quiet

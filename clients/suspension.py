@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,7 +32,7 @@ class Suspension:
             os.kill(os.getpid(), signal.SIGSTOP)
             self._away_seconds += time.monotonic() - began
 
-        if sys.platform == "win32" or current_thread() is not main_thread():  # it cannot come, or not be caught
+        if current_thread() is not main_thread():  # it cannot be caught
             yield
             return
         before = signal.getsignal(signal.SIGTSTP)

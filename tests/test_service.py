@@ -228,8 +228,10 @@ def test_systemd_is_told_in_its_abstract_namespace_too(monkeypatch):
         assert told.recv(100) == b"READY=1"
 
 
-def test_without_systemd_nobody_is_told(monkeypatch):
-    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
-    service.notify("READY=1")
+def test_without_systemd_nobody_is_told_and_one_that_cannot_be_told_is_no_reason_to_end(monkeypatch, caplog):
     monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere/notify")
+    service.notify("READY=1")
+    assert [record.message for record in caplog.records] == ["systemd was not told"]
+    monkeypatch.delenv("NOTIFY_SOCKET")
+    monkeypatch.setattr(socket, "socket", lambda *_: pytest.fail("a socket was made"))
     service.notify("READY=1")

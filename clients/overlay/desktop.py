@@ -23,7 +23,7 @@ def prepare() -> str:
     Raises:
         DesktopError: there is no desktop, or Qt cannot reach it.
     """
-    if sys.platform in ("win32", "darwin"):
+    if sys.platform == "darwin":
         return ""
     if "QT_QPA_PLATFORM" not in os.environ and os.environ.get("DISPLAY"):
         # Under Wayland too: no Wayland window may choose its place or stay on top, those of XWayland may.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -78,10 +77,7 @@ def placed(position: str, width: int, height: int, area: Area) -> tuple[int, int
 
 def config_file() -> Path:
     """Where the look is remembered."""
-    if sys.platform == "win32":
-        home = os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming"
-    else:
-        home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(home) / "granite-stream" / "overlay.json"
 
 

@@ -194,6 +194,9 @@ class GraniteSpeech(nn.Module):
             max_tokens: decode like the reference, up to so many tokens; by default the guards against loops and
                 inventions say when it is enough.
 
+        Returns:
+            The text. That of a wish for speakers or times has tags between its words: `model.tags.parse` reads them.
+
         Raises:
             ValueError: the samples have another shape or type.
             WishError: the checkpoint cannot do this.

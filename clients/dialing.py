@@ -25,7 +25,7 @@ from websockets.uri import parse_uri
 
 from clients.errors import AddressError, CaptionsError, UnreachableError, of_close, of_event, of_status
 from streamer.access import is_loopback
-from streamer.heard import Heard
+from streamer.heard import LastHeard
 
 DIAL_SECONDS = 10.0
 LEAVE_SECONDS = 2.0  # for a goodbye; a daemon that does not answer it is left standing
@@ -33,7 +33,7 @@ PING_SECONDS = 10.0
 SILENCE_SECONDS = 25.0  # though pings went out: the connection is dead, and nobody said so
 
 
-class Line(Heard, ClientConnection):
+class Line(LastHeard, ClientConnection):
     """A connection to a daemon. Its acks keep coming while it has not yet read all the audio before our ping."""
 
     async def abort_when_silent(self) -> None:

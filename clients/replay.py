@@ -59,7 +59,7 @@ class Replay:
 
     @property
     def rest(self) -> bytes:
-        """That audio."""
+        """The audio that is kept."""
         return b"".join(piece.data for piece in self._line if isinstance(piece, Audio))
 
     def put_audio(self, data: bytes) -> None:

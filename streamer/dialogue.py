@@ -26,7 +26,7 @@ class Sender(Protocol):
         """Sends one; waits while the client does not read."""
 
 
-Take = Callable[[str | bytes], None]  # does what a message asks for
+Obey = Callable[[str | bytes], None]  # does what a message asks for
 BEAT_SECONDS = 5.0  # of silence, then a sign of life: a page in a browser sees no pings, only messages
 CLIENTS_FAULT = {1002, 1003, 1007, 1009}  # close codes of websockets for what a client must not send
 
@@ -65,7 +65,7 @@ class Opened:
     """What a client of a protocol without resuming has opened."""
 
     session: Session
-    take: Take
+    obey: Obey
     begin: Callable[[], None] = lambda: None  # takes what was read already
 
 
@@ -84,7 +84,7 @@ async def attend(
     hold = sessions.attach(session, 0)
     try:
         idle_seconds = sessions.limits.idle_seconds
-        hearing = hear(socket, session, hold, idle_seconds, opened.take, opened.begin)
+        hearing = hear(socket, session, hold, idle_seconds, opened.obey, opened.begin)
         farewell = await converse(socket, hold, tell(socket, session, hold), hearing)
         await part(socket, sessions, farewell, error)
         outcome = farewell.error or farewell.code.name.lower()
@@ -107,7 +107,7 @@ async def receive(socket: Line, idle_seconds: float) -> str | bytes:
 
 
 @asynccontextmanager
-async def patience() -> AsyncIterator[None]:
+async def sending() -> AsyncIterator[None]:
     """Within it something is sent to a client.
 
     Raises:
@@ -138,7 +138,7 @@ async def hear(
     session: Session,
     hold: Hold,
     idle_seconds: float,
-    take: Take,
+    obey: Obey,
     begin: Callable[[], None] = lambda: None,
 ) -> None:
     """Takes what the client sends, and no more than can be worked on: a full queue stops reading the socket."""
@@ -154,7 +154,7 @@ async def hear(
             continue
         if hold.farewell.done():
             return  # taken over just now: the other connection has been told from where to replay
-        take(message)
+        obey(message)
 
 
 async def tell(socket: Sender, session: Session, hold: Hold) -> None:

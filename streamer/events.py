@@ -6,7 +6,7 @@ Times are seconds since the stream's first sample. The text to show is always `c
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
@@ -104,6 +104,9 @@ class Error(Event):
     type: ClassVar[str] = "error"
     code: str
     message: str
+
+
+Take = Callable[[list[Event]], None]  # whoever is told what a stream says
 
 
 def _known(values: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import asyncio
 from websockets.asyncio.connection import Connection
 
 
-class Heard(Connection):
+class LastHeard(Connection):
     """Keeps the time of the last sign of life, of whatever kind.
 
     websockets gives up whoever answers a ping too late. But a ping, and its answer, wait behind all the audio that was

@@ -9,13 +9,13 @@ import socket
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from streamer.heard import Heard
+from streamer.heard import LastHeard
 
 KERNEL_BYTES = 2**18  # asked of the kernel for each direction of a connection: more would only make answers late
 PART_SECONDS = 5.0  # a client may take to read what there is, and to answer the close frame
 
 
-class Line(Heard, ServerConnection):
+class Line(LastHeard, ServerConnection):
     """A connection of a client. It can give no sign of life while it is us who do not read."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from streamer.backlog import Backlog
 from streamer.channels import Speaker
 from streamer.delays import Delay, Delays
-from streamer.events import Done, Error, Event, Final
+from streamer.events import Done, Error, Event, Final, Take
 from streamer.fields import WireError, refusing
 from streamer.incoming import Incoming
 from streamer.options import Options
@@ -47,9 +47,6 @@ class Dialect(Protocol):
 
     def tell(self, event: Event) -> Sequence[str]:
         """The messages for an event; none, where a protocol has none."""
-
-
-Take = Callable[[list[Event]], None]
 
 
 class Farewell(Exception):  # noqa: N818 - most are none, but a way to end

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from streamer.channels import Channels
+from streamer.events import Take
 from streamer.fields import WireError, refusing
 from streamer.metrics import Metrics
 from streamer.options import Options
-from streamer.session import Dialect, Farewell, Feed, Hold, Session, Take, incoming_for
+from streamer.session import Dialect, Farewell, Feed, Hold, Session, incoming_for
 from streamer.wire import Close, Start
 
 log = logging.getLogger("granite_stream")

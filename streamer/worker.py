@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from functools import partial
 from types import TracebackType
 
@@ -14,7 +13,7 @@ from model.features import SAMPLE_RATE
 from streamer.allowance import Allowance, pace
 from streamer.calibration import share_of_a_speaker
 from streamer.engine import Engine
-from streamer.events import Error, Event, Finalized
+from streamer.events import Error, Event, Finalized, Take
 from streamer.load import Load, LoadMeter
 from streamer.network import NetworkThread, Report, State
 from streamer.options import Options
@@ -23,8 +22,6 @@ from streamer.stream import Stream
 MOST_WAITING_SECONDS = 10.0  # of a stream's audio that nobody has looked at; beyond it `Feed.room` waits
 MOST_WISHES = 100  # to end a segment that were not fulfilled yet; beyond it `Feed.room` waits, too
 LOOK_SECONDS = 0.25  # between looks whether those who speak live are gone
-
-Take = Callable[[list[Event]], None]
 
 
 class Worker:

@@ -13,7 +13,7 @@ from functools import partial
 from streamer.dialects import realtime_messages as messages
 from streamer.dialects.items import Items, Utterances
 from streamer.dialects.realtime_messages import Append, Clear, Commit, Configuration, Update, new_id
-from streamer.dialogue import Opened, attend, patience, receive
+from streamer.dialogue import Opened, attend, receive, sending
 from streamer.fields import WireError
 from streamer.incoming import ENCODINGS
 from streamer.line import Line
@@ -49,7 +49,7 @@ class Client:
             Farewell: one more would be too much, nothing came for long, or nothing was read.
         """
         self.sessions.admit()
-        async with patience():
+        async with sending():
             await socket.send(self._shown("session.created"))
         while not (begun := self._beginning()):
             text = await receive(socket, self.sessions.limits.idle_seconds)
@@ -58,7 +58,7 @@ class Client:
             except WireError as error:
                 told = self.error(error.code, str(error), messages.id_of(text))
             if told:
-                async with patience():
+                async with sending():
                     await socket.send(told)
         it = self.configuration
         dialect = Utterances() if it.vllm else Items(it.turns is not None, it.beta)

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from streamer.access import Access
 from streamer.dialects.growing import Growing
-from streamer.dialogue import farewell_for, patience, tell
+from streamer.dialogue import farewell_for, sending, tell
 from streamer.events import Done, Error, Event, Final, Partial
 from streamer.fields import WireError, a_text, a_whole, an_object, parse_object, refusing, shown, texts
 from streamer.fields import field as value_of
@@ -96,7 +96,7 @@ class Pipe:
             Farewell: it does not read for long.
         """
         self.leave(message)
-        async with patience():
+        async with sending():
             await self._writer.drain()
 
     def leave(self, message: str) -> None:
@@ -145,7 +145,7 @@ class Client:
     sessions: Sessions
     address: str
     options: Options
-    _stream: Stream | None = None
+    _stream: Transcript | None = None
 
     async def converse(self) -> None:
         """Everything until the client has left.
@@ -201,7 +201,7 @@ class Client:
             case _:
                 pass  # other events are of other services; the protocol wants them left alone
 
-    def _open(self, data: dict[str, Any]) -> Stream:
+    def _open(self, data: dict[str, Any]) -> Transcript:
         width, within = value_of(data, "width", a_whole, 2), "the audio's "
         if width not in WIDTHS:
             raise WireError(f"{within}width is {shown(width)}; it must be 2 bytes a sample", "bad_audio")
@@ -213,10 +213,10 @@ class Client:
         )
         session = self.sessions.open(start, self.address, Transcripts())
         hold = self.sessions.attach(session, 0)
-        self._stream = Stream(session, hold, asyncio.create_task(_tell(self.pipe, session, hold)))
+        self._stream = Transcript(session, hold, asyncio.create_task(_tell(self.pipe, session, hold)))
         return self._stream
 
-    async def _finish(self, stream: Stream) -> None:
+    async def _finish(self, stream: Transcript) -> None:
         """Waits for the transcript; the next one may be of other audio, with other wishes."""
         stream.session.end(Farewell(Close.DONE))
         farewell = await stream.hold.farewell
@@ -233,7 +233,7 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
+class Transcript:
     """A transcript that is being made."""
 
     session: Session

@@ -32,6 +32,8 @@ from model.speech import GraniteSpeech
 
 AVERAGE = 0.999  # of the running mean of weights, which is what is evaluated and exported
 CLIP = 2.0  # norm of the gradient
+REPORT_STEPS = 50
+SAVE_STEPS = 250
 PARTS = ("encoder", "projector", "language_model")
 
 
@@ -111,7 +113,9 @@ class Trainer:
         self._average()
         self.step += 1
         figures = {name: sum(values[name] for _, values, _ in done) / len(done) for name in done[0][1]}
-        return {**figures, "norm": float(norm)}, sum(seconds for _, _, seconds in done)
+        heard = sum(seconds for _, _, seconds in done)
+        self.heard_seconds += heard
+        return {**figures, "norm": float(norm)}, heard
 
     def _gradients(self, worker: int) -> tuple[list[Tensor], dict[str, float], float]:
         with autocast(self.device):
@@ -173,55 +177,71 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+class Progress:
+    """One line every so many steps: what was heard, how fast, and the stage's figures on average since the last."""
+
+    def __init__(self) -> None:
+        self.pause()
+
+    def pause(self) -> None:
+        """What was done until now is not to count: the clock begins anew."""
+        self._sums: dict[str, float] = {}
+        self._seconds, self._began = 0.0, time.monotonic()
+
+    def add(self, trainer: Trainer, rate: float, figures: dict[str, float], seconds: float) -> None:
+        """Takes in a step."""
+        self._seconds += seconds
+        self._sums = {key: self._sums.get(key, 0.0) + value for key, value in figures.items()}
+        if trainer.step % REPORT_STEPS == 0:
+            shown = " ".join(f"{key} {value / REPORT_STEPS:.3f}" for key, value in self._sums.items())
+            hours, speed = trainer.heard_seconds / 3600, self._seconds / (time.monotonic() - self._began)
+            line = f"{trainer.step} heard {hours:.2f} h, {speed:.0f} x real time, rate {rate:.1e}, {shown}"
+            print(line, flush=True)
+            self.pause()
+
+
+def rate_at(arguments: argparse.Namespace, step: int, end: int) -> float:
+    """The learning rate of a step: it rises, stays, and in a branch that cools down falls to zero at its end."""
+    rate = arguments.rate * min(1.0, (step + 1) / arguments.warm_up)
+    return float(rate * (end - step) / arguments.cooldown if arguments.cooldown else rate)
+
+
 def main(arguments: argparse.Namespace) -> None:
     """Train until the steps are done or the process is told to end."""
     torch.set_flush_denormal(True)
     torch.set_num_threads(1 if arguments.device == "cpu" else os.cpu_count() or 1)
     trainer = Trainer(arguments, stage_named(arguments))
     judge = Judge(arguments.work / "eval", arguments.evaluate_clips) if arguments.evaluate_every else None
-    ways = ways_to_listen(arguments.stage)
     tried = copy.deepcopy(trainer.network).eval()
     if judge and arguments.stage != "encoder":
         tried.equip(processor_of(arguments.work))
 
-    def evaluation() -> str:
-        assert judge is not None
-        tried.load_state_dict(trainer.mean)
-        return f"{trainer.step} EVAL {judge.report(tried, ways)}"
+    def evaluate() -> None:
+        if judge:
+            tried.load_state_dict(trainer.mean)
+            print(f"{trainer.step} EVAL {judge.report(tried, ways_to_listen(arguments.stage))}", flush=True)
 
     stopping: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _frame: stopping.append(received))
-    first = trainer.step
-    end = first + arguments.cooldown if arguments.cooldown else arguments.steps
-    name = "cooled.pt" if arguments.cooldown else "last.pt"
-    sums: dict[str, float] = {}
-    began, seconds = time.monotonic(), 0.0
+    cooling = bool(arguments.cooldown)
+    name, end = ("cooled.pt", trainer.step + arguments.cooldown) if cooling else ("last.pt", arguments.steps)
+    progress = Progress()
     while trainer.step < end and not stopping:
-        rate = arguments.rate * min(1.0, (trainer.step + 1) / arguments.warm_up)
-        if arguments.cooldown:
-            rate *= (end - trainer.step) / arguments.cooldown
+        rate = rate_at(arguments, trainer.step, end)
         figures, heard = trainer.learn(rate)
-        trainer.heard_seconds += heard
-        seconds += heard
-        sums = {key: sums.get(key, 0.0) + value for key, value in figures.items()}
-        if trainer.step % 50 == 0:
-            shown = " ".join(f"{key} {value / 50:.3f}" for key, value in sums.items())
-            speed = seconds / (time.monotonic() - began)
-            hours = trainer.heard_seconds / 3600
-            print(f"{trainer.step} heard {hours:.2f} h, {speed:.0f} x real time, rate {rate:.1e}, {shown}", flush=True)
-            sums, began, seconds = {}, time.monotonic(), 0.0
-        if trainer.step % 250 == 0 and not arguments.cooldown:
+        progress.add(trainer, rate, figures, heard)
+        if trainer.step % SAVE_STEPS == 0 and not cooling:
             trainer.save(name)
-        if arguments.snapshot_every and trainer.step % arguments.snapshot_every == 0 and not arguments.cooldown:
+        if arguments.snapshot_every and trainer.step % arguments.snapshot_every == 0 and not cooling:
             trainer.save(f"step-{trainer.step}.pt")
         if judge and trainer.step % arguments.evaluate_every == 0:
-            print(evaluation(), flush=True)
-            began, seconds = time.monotonic(), 0.0
-    if not (arguments.cooldown and stopping):
+            evaluate()
+            progress.pause()
+    if not (cooling and stopping):
         trainer.save(name)
-    if judge and arguments.cooldown:
-        print(evaluation(), flush=True)
+    if cooling:
+        evaluate()
 
 
 if __name__ == "__main__":

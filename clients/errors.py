@@ -25,6 +25,10 @@ class RefusedError(CaptionsError):
     """The server has no room at the moment; later it may."""
 
 
+class LoadingError(RefusedError):
+    """The server was started just now and loads its model; soon it will have room."""
+
+
 class BadRequestError(CaptionsError):
     """The server does not understand what was asked or sent."""
 
@@ -63,7 +67,7 @@ def of_status(url: str, status: int, told: str = "") -> CaptionsError:
         case 404:
             return AddressError(f"{url}: there is a server, but no captions at this path; try /v1/stream")
         case 503 if told.startswith("loading"):
-            return RefusedError(f"{url}: the server is still loading its model; try again in a moment")
+            return LoadingError(f"{url}: the server is still loading its model; try again in a moment")
         case 503 if told.startswith("draining"):
             return RefusedError(f"{url}: the server is being stopped or restarted; try again in a moment")
         case 429 | 500 | 502 | 503 | 504:  # a proxy in front of it says the others

@@ -85,7 +85,8 @@ class LoadMeter:
     @property
     def carried(self) -> float:
         """How many speakers this machine can carry."""
-        return MOST / self._share_of_one()
+        share = self._share_of_one()
+        return MOST / share if share else math.inf
 
     def refusal(self) -> str | None:
         """Why one more stream would be too much; None if it is welcome, as the first always is."""

@@ -20,6 +20,7 @@ from streamer.access import Access, digest
 from streamer.commit import Policy
 from streamer.latency import BALANCED, LATENCIES, Latency
 from streamer.options import Options
+from tests.servers import until
 from tests.speaking import FINALS_ONLY, Service, finals, local, service
 
 AUDIO = Path(__file__).parent / "audio"
@@ -181,6 +182,18 @@ async def test_a_full_disk_is_one_line(there: Service) -> None:
             _, err = await process.communicate()
     assert (process.returncode, err) == (1, b"granite-stream: No space left on device\n")
     await there.all_gone()
+
+
+async def test_who_comes_while_the_model_is_loaded_waits_for_it(there: Service, connect: Connect) -> None:
+    there.server.health.loading = True
+    visit = asyncio.create_task(connect(there.url, CLOCKS, "--speed", 0))
+    await until(lambda: b'reason="loading"' in there.server.metrics.page())
+    assert not visit.done()
+    there.server.health.loading = False
+    result = await visit
+    assert result.code == 0
+    assert result.out
+    assert result.err == f"{there.url}: the server is still loading its model; waiting for it"
 
 
 async def test_a_token_is_read_from_its_file(there: Service, connect: Connect, tmp_path: Path) -> None:

@@ -106,7 +106,8 @@ class Scripted:
         return self
 
     async def __anext__(self) -> Event:
-        await asyncio.sleep(0.02)  # what is to be sent goes out first
+        for _ in range(20):
+            await asyncio.sleep(0)  # turns of the loop: what is to be sent goes out first
         if self._events:
             return self._events.pop(0)
         raise self._error or StopAsyncIteration

@@ -7,7 +7,8 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
-from contextlib import AsyncExitStack, aclosing, suppress
+from contextlib import aclosing, suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,8 @@ from clients.arguments import (
 )
 from clients.asking import choices, read_token
 from clients.background import in_background
-from clients.connection import Captions, connect
-from clients.errors import BadRequestError, CaptionsError, LoadingError
+from clients.connection import Captions, connect, once_loaded
+from clients.errors import BadRequestError, CaptionsError
 from clients.formats import FORMATS
 from clients.suspension import Suspension
 from clients.views import Audience
@@ -38,7 +39,6 @@ from streamer.pace import at_the_speed_of_speech
 from streamer.recordings import AudioError, open_recording
 
 TURN_SAMPLES = SAMPLE_RATE // 10  # what is sent at once
-LOOK_SECONDS = 0.5  # between looks whether the server has its model
 ENCODING = "pcm_f32le"  # what recordings are decoded to: the daemon hears exactly what a local run would
 
 
@@ -94,23 +94,12 @@ class Visit:
         return code
 
     async def _transcribe(self, path: str, output: Path | None) -> None:
+        given = self._given
         async with aclosing(in_background(lambda: self._pieces(path))) as pieces:
             await anext(pieces)  # it can be opened; otherwise the daemon need not know
-            async with AsyncExitStack() as visit:
-                await self._caption(await self._enter(visit), pieces, output)
-
-    async def _enter(self, visit: AsyncExitStack) -> Captions:
-        """An open stream. Whoever has just started the daemon waits for its model, as long as it is being loaded."""
-        given, waiting = self._given, False
-        while True:
-            stream = connect(given.url, token=self._token, encoding=ENCODING, **given.choices)
-            try:
-                return await visit.enter_async_context(stream)
-            except LoadingError:
-                if not waiting:
-                    self._complain(f"{given.url}: the server is still loading its model; waiting for it")
-                waiting = True
-                await asyncio.sleep(LOOK_SECONDS)
+            stream = partial(connect, given.url, token=self._token, encoding=ENCODING, **given.choices)
+            async with once_loaded(stream, self._complain) as captions:
+                await self._caption(captions, pieces, output)
 
     async def _caption(self, captions: Captions, pieces: AsyncIterator[Samples], output: Path | None) -> None:
         with (

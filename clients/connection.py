@@ -14,8 +14,8 @@ import asyncio
 import json
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from websockets.exceptions import ConnectionClosed
@@ -26,6 +26,7 @@ from clients.errors import (
     NONSENSE,
     CaptionsError,
     ExpiredError,
+    LoadingError,
     RefusedError,
     UnreachableError,
     of_close,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 BUFFER_SECONDS = 30.0  # of audio kept for a replay
 PATIENCE_SECONDS = 30.0  # for which a daemon keeps a broken session, unless it was told otherwise
+LOOK_SECONDS = 0.5  # between looks whether a daemon has its model
 MOST_UNREAD = 10_000  # events
 KNOWN = {kind.type for kind in (SpeechStarted, Partial, Final, Finalized, Done)}
 
@@ -93,6 +95,24 @@ async def connect(
         yield captions
     finally:
         await captions._close()
+
+
+@asynccontextmanager
+async def once_loaded(
+    stream: Callable[[], AbstractAsyncContextManager[Captions]], say: Callable[[str], None]
+) -> AsyncIterator[Captions]:
+    """Opens a stream. Whoever has just started the daemon waits for its model, as long as it is being loaded."""
+    async with AsyncExitStack() as stack:
+        captions, told = None, False
+        while captions is None:
+            try:
+                captions = await stack.enter_async_context(stream())
+            except LoadingError:
+                if not told:
+                    say("the server is still loading its model; waiting for it")
+                told = True
+                await asyncio.sleep(LOOK_SECONDS)
+        yield captions
 
 
 class Captions:

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from functools import partial
 
 from clients.arguments import FAILED
-from clients.connection import connect
+from clients.connection import connect, once_loaded
 from clients.console import Complain, caption, prepared
 from clients.remote import ENCODING, EXCUSE, RemoteFeed
 from clients.status import Status
@@ -39,7 +39,7 @@ async def _speak(
     given: Namespace, token: str | None, device: Device, status: Status, waiting: ExitStack, complain: Complain
 ) -> int:
     stream = partial(connect, given.url, token=token, encoding=ENCODING, **given.choices)
-    async with stream() as captions:
+    async with once_loaded(stream, complain) as captions:
         waiting.close()
         return await caption(
             given,

@@ -191,9 +191,10 @@ class SpeechConfig(_FromJson):
             CheckpointError: a file is missing, is not JSON, or asks for what is not a Granite Speech model.
         """
         path = directory / "config.json"
-        if not path.exists():
-            raise CheckpointError(f"{directory} has no config.json: is it a Granite Speech checkpoint?")
-        return cls.parse(read_object(path))
+        try:
+            return cls.parse(read_object(path))
+        except FileNotFoundError:
+            raise CheckpointError(f"{directory} has no config.json: is it a Granite Speech checkpoint?") from None
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> SpeechConfig:

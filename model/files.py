@@ -35,7 +35,7 @@ def weight_names(directory: Path) -> list[str]:
     try:
         return sorted(set(json.loads((directory / INDEX).read_text())["weight_map"].values()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise unreadable(directory / INDEX, repr(error)) from None
+        raise unreadable(directory / INDEX, error if isinstance(error, OSError) else repr(error)) from None
 
 
 def shards(directory: Path) -> list[Path]:

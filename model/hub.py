@@ -49,13 +49,13 @@ class Repository:
         Raises:
             CheckpointError: it cannot be fetched, or is no Granite Speech checkpoint; one line says what to do.
         """
-        directory = self._snapshot(self.revision, SMALL)
         try:
+            directory = self._snapshot(self.revision, SMALL)
             if missing := lacking(directory):
                 self._check_disk(directory, missing)
                 self._snapshot(directory.name, missing)  # the cache names directories by their commit
         except CheckpointError as error:
-            older = None if self.revision else newest_whole(directory.parent)
+            older = None if self.revision else newest_whole(self._versions)
             if older is None:
                 raise
             log.warning("%s; until then an older version of it is used, %s", error, older.name[:7])
@@ -66,12 +66,19 @@ class Repository:
         """`yes`, `in part` or `no`: what of it lies in the cache. Asks nobody."""
         from huggingface_hub import try_to_load_from_cache
 
+        if self.revision is None and newest_whole(self._versions):
+            return "yes"
         found = try_to_load_from_cache(self.name, "config.json", revision=self.revision)
         if not isinstance(found, str):
             return "no"
-        directory = Path(found).parent
-        whole = newest_whole(directory.parent) if self.revision is None else is_whole(directory)
-        return "yes" if whole else "in part"
+        return "yes" if is_whole(Path(found).parent) else "in part"
+
+    @property
+    def _versions(self) -> Path:
+        """Where the cache keeps a directory for each commit."""
+        from huggingface_hub import constants
+
+        return Path(constants.HF_HUB_CACHE) / f"models--{self.name.replace('/', '--')}" / "snapshots"
 
     def _snapshot(self, revision: str | None, names: Sequence[str]) -> Path:
         from huggingface_hub import snapshot_download  # late: it takes longer to load than nano
@@ -149,11 +156,12 @@ def lacking(directory: Path) -> list[str]:
 def is_whole(directory: Path) -> bool:
     """Whether a checkpoint is there with all its weights."""
     try:
-        return not lacking(directory)
-    except CheckpointError:
+        return (directory / "tokenizer.json").exists() and not lacking(directory)
+    except (CheckpointError, OSError):  # the latter: somebody else's, who lets nobody in
         return False
 
 
-def newest_whole(snapshots: Path) -> Path | None:
-    """Of all versions that a cache holds, the whole one that came last."""
-    return max(filter(is_whole, snapshots.iterdir()), key=lambda version: version.stat().st_mtime, default=None)
+def newest_whole(versions: Path) -> Path | None:
+    """Of the directories in this one, the whole one that came last."""
+    there = versions.iterdir() if versions.is_dir() else ()
+    return max(filter(is_whole, there), key=lambda version: version.stat().st_mtime, default=None)

@@ -14,9 +14,12 @@ def read_object(path: Path) -> dict[str, Any]:
 
     Raises:
         CheckpointError: it cannot be read, or is something else.
+        FileNotFoundError: there is none.
     """
     try:
         values = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from None
     if not isinstance(values, dict):
@@ -29,6 +32,6 @@ def unreadable(path: Path, why: object) -> CheckpointError:
     if isinstance(why, PermissionError):
         return CheckpointError(f"cannot read {path}: {why.strerror}")
     cure = "the download may be cut short, fetch it again"
-    if path.is_symlink():
+    if path.resolve().parent.name == "blobs":
         cure = f"remove {path.resolve()}, then run this again"
     return CheckpointError(f"cannot read {path}: {why}; {cure}")

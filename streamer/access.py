@@ -19,7 +19,8 @@ SCHEMES = ("bearer", "token")  # of an Authorization header
 TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,256}")  # fits a header and a subprotocol as it is
 MAKE_ONE = "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
 ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[^\s/:?#@*\[\]]+)(?::(\d{1,5}))?/?")
-USUAL_PORTS = (("http", "80"), ("https", "443"))  # which no browser says
+USUAL_PORTS = (("http", 80), ("https", 443))  # which no browser says
+MOST_PORT = 65_535
 IPV6_NETWORK_BITS = 64  # what one customer usually gets
 
 
@@ -105,13 +106,14 @@ def origin(text: str) -> str:
     Raises:
         ValueError: it is none.
     """
+    if text.lower() in ("null", "file://"):  # of pages in files and in sandboxes
+        return text.lower()
     found = ORIGIN.fullmatch(text.lower())
-    if text.lower() == "null":  # of pages in files and in sandboxes
-        return "null"
-    if found is None:
+    port = int(found[3] or 0) if found else MOST_PORT + 1
+    if found is None or port > MOST_PORT:
         raise ValueError(f"{text} is no origin: https://HOST, http://HOST:PORT, or null, without a path")
-    scheme, host, port = found.groups()
-    return f"{scheme}://{host}" + (f":{port}" if port and (scheme, port) not in USUAL_PORTS else "")
+    host = found[2] if found[2].isascii() else found[2].encode("idna").decode()  # as it goes over the wire
+    return f"{found[1]}://{host}" + (f":{port}" if port and (found[1], port) not in USUAL_PORTS else "")
 
 
 def tokens_in(path: Path) -> list[str]:

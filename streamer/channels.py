@@ -86,17 +86,19 @@ class Speaker:
         """Its open segment will have no final of its own: watchers get what is committed of it, and no draft stays."""
         if part := self.open:
             self.say([Final(part.segment, part.start, part.end, part.committed)])
-            self.told = part
+            if self.channel.watchers and self.channel.speakers[-1] is self:
+                self.told = part
 
     def untold(self, event: Event) -> Event:
         """The event without what watchers have: the channel came back in the midst of a segment that was broken off."""
         if (told := self.told) is None or not isinstance(event, Partial | Final) or event.segment != told.segment:
             return event
         rest = slice(len(told.committed), None)  # what is committed begins all that follows
+        start = min(told.end, event.end)  # a segment that is cut may end before what was heard of it
         if isinstance(event, Partial):
-            return replace(event, start=told.end, committed=event.committed[rest].lstrip())
+            return replace(event, start=start, committed=event.committed[rest].lstrip())
         words = tuple(word for word, end in event.words_to() if end > len(told.committed))
-        return replace(event, start=told.end, text=event.text[rest].lstrip(), words=words)
+        return replace(event, start=start, text=event.text[rest].lstrip(), words=words)
 
 
 class Channels:

@@ -134,8 +134,8 @@ class Feed:
         """Takes the next samples `[T]`, float32, 16 kHz; they are kept until they are worked on."""
         self._pushed += len(samples)
         self._worker.audio_seconds += len(samples) / SAMPLE_RATE
-        if samples.any():  # digital silence, as it stands for sound that was left out, costs next to nothing
-            self.allowance.spend(len(samples) / SAMPLE_RATE, time.monotonic())
+        # digital silence, as it stands for sound that was left out, costs next to nothing
+        self.allowance.spend(len(samples) / SAMPLE_RATE if samples.any() else 0.0, time.monotonic())
         self._network.do(partial(self._network.tell, self, Stream.push, samples))
         self._measure()
 
@@ -168,7 +168,7 @@ class Feed:
         await self._roomy.wait()
         began = now = time.monotonic()
         owed_seconds = self.allowance.owed_seconds(now)
-        while (wait := owed_seconds / self._worker._pace(self, now) - (now - began)) > 0:
+        while owed_seconds and (wait := owed_seconds / self._worker._pace(self, now) - (now - began)) > 0:
             await asyncio.sleep(min(wait, LOOK_SECONDS))
             now = time.monotonic()
         self.allowance.forgive(now)

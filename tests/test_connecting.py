@@ -193,7 +193,7 @@ async def test_who_comes_while_the_model_is_loaded_waits_for_it(there: Service, 
     result = await visit
     assert result.code == 0
     assert result.out
-    assert result.err == f"{there.url}: the server is still loading its model; waiting for it"
+    assert result.err == "the server is still loading its model; waiting for it"
 
 
 async def test_a_token_is_read_from_its_file(there: Service, connect: Connect, tmp_path: Path) -> None:

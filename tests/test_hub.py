@@ -260,17 +260,20 @@ def test_a_commit_that_changes_no_weights_needs_no_room_for_them(client: Client)
     assert client.fetch(HF_HUB_OFFLINE="1") == again
 
 
-@pytest.mark.parametrize("trouble", ["forbidden", "no room"])
-def test_until_new_weights_have_come_the_old_ones_are_used(
-    client: Client, trouble: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("name", "room"),
+    [("model-00002-*", True), ("model-00002-*", False), ("tokenizer.json", True), ("config.json", True)],
+)
+def test_until_a_new_version_has_come_the_old_one_is_used(
+    client: Client, name: str, room: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = client.fetch()
-    (shard,) = client.hub.directory.glob("model-00002-*")
-    client.hub.commit, client.hub.changed = "e" * 40, {shard.name: 1}
-    if trouble == "forbidden":
-        client.hub.forbidden.add(shard.name)
+    (file,) = client.hub.directory.glob(name)
+    client.hub.commit, client.hub.changed = "e" * 40, {file.name: 1}
+    if room:
+        client.hub.forbidden.add(file.name)
     else:
-        client.hub.claimed[shard.name] = 10**18
+        client.hub.claimed[file.name] = 10**18
     result = client.run()
     assert result.stdout.strip() == str(first)
     assert result.stderr.splitlines()[-1].endswith(f"until then an older version of it is used, {first.name[:7]}")

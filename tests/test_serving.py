@@ -46,6 +46,9 @@ def test_beyond_this_machine_a_token_is_needed_or_the_word_insecure(host, tokens
         ("http://example.com:443", "http://example.com:443"),
         ("chrome-extension://abcdef", "chrome-extension://abcdef"),
         ("null", "null"),
+        ("file://", "file://"),
+        ("https://bücher.example", "https://xn--bcher-kva.example"),
+        ("http://localhost:03000", "http://localhost:3000"),
     ],
 )
 def test_an_origin_may_be_copied_from_an_address_bar(typed, said_by_browsers):
@@ -86,6 +89,7 @@ def test_what_sessions_are_unless_their_clients_say_is_taken():
         (["--tls-cert", "/nowhere/cert.pem"], "--tls-cert /nowhere/cert.pem: no certificate"),
         (["--allow-origin", "localhost:3000"], "localhost:3000 is no origin: https://HOST, http://HOST:PORT, or null"),
         (["--allow-origin", "*"], "* is no origin"),
+        (["--allow-origin", "https://a.example:99999"], "https://a.example:99999 is no origin"),
         (["--allow-origin", "https://a.example/page"], "https://a.example/page is no origin"),
         (["--tls-key", "key.pem"], "--tls-key goes with --tls-cert"),
         (["--prompt", "x" * 2000], "prompt and keywords have 2000 characters"),

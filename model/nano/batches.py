@@ -131,7 +131,7 @@ class Lessons:
             distortion.noise_db = rng.uniform(0, 40) if rng.random() < 0.7 else None
             return _whole(self._ear.features(torch.zeros(int(rng.uniform(0.5, 6) * SAMPLE_RATE)), distortion), "")
         source = self.corpus.choose(rng)
-        if source in self.corpus.scarce and rng.random() < VARIED:
+        if source in self.corpus.scarce and rng.random() < VARIED * reached:
             distortion.vary(rng)
         samples, text, told = self.joined(rng, source)
         if distortion.noise_db is not None and rng.random() < 0.15:

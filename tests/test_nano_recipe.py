@@ -18,7 +18,7 @@ import torch
 from model import GraniteSpeech
 from model.alignment import Alphabet
 from model.features import FFT_SIZE, LogMel
-from model.nano import align, evaluate, export, mishearing, synthesize, texts, train
+from model.nano import align, average, evaluate, export, mishearing, synthesize, texts, train
 from model.nano.augment import Distortion, Ear
 from model.nano.batches import Corpus, Lessons
 from model.nano.language_stage import Copying
@@ -66,7 +66,7 @@ def run(work: Path, stage: str, *more: str) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in saved["network"].items()}
 
 
-def test_every_stage_trains_and_the_export_loads(work: Path, tmp_path: Path) -> None:
+def test_every_stage_trains_and_the_export_loads(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(work, "encoder", "--steps", "2", "--easy-steps", "1")
     run(work, "encoder", "--cooldown", "2", "--easy-steps", "1")
     cooled = work / "encoder" / "cooled.pt"
@@ -92,12 +92,15 @@ def test_every_stage_trains_and_the_export_loads(work: Path, tmp_path: Path) -> 
     exported = GraniteSpeech.load(tmp_path, torch.float32).state_dict()
     for name, value in again.state_dict().items():
         torch.testing.assert_close(value, exported[name], rtol=0, atol=0, msg=name)
-    export.export(work, heard, averaged := tmp_path / "averaged", before=tmp_path, share=0.25)
-    mean = network_of(heard).state_dict()
+    together = average.average({heard: 3.0, tmp_path: 1.0})
+    for name, value in network_of(heard).state_dict().items():
+        expected = torch.lerp(value, exported[name], 0.25) if value.is_floating_point() else value
+        torch.testing.assert_close(together[name], expected, rtol=1e-5, atol=1e-7, msg=name)
+    monkeypatch.setattr("sys.argv", ["average", f"{heard}=3", f"{tmp_path}=1", "--to", str(tmp_path / "average.pt")])
+    average.main()
+    export.export(work, tmp_path / "average.pt", averaged := tmp_path / "averaged")
     for name, value in GraniteSpeech.load(averaged, torch.float32).state_dict().items():
-        if value.is_floating_point():
-            expected = torch.lerp(mean[name], exported[name], 0.25).half().float()
-            torch.testing.assert_close(value, expected, rtol=1e-3, atol=1e-6, msg=name)
+        torch.testing.assert_close(value.half(), together[name].to(value.dtype).half(), rtol=1e-3, atol=1e-6, msg=name)
 
 
 def test_a_step_is_equally_large_in_all_directions_of_a_matrix() -> None:

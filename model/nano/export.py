@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from model.features import FFT_SIZE, HOP, MEL_BANDS, SAMPLE_RATE, WINDOW
-from model.nano.network import END, PAD, SPECIAL, TEMPLATE, network_of
+from model.nano.network import END, PAD, SPECIAL, TEMPLATE
 from model.nano.tokens import tokenizer_of
 
 MOST_BYTES = 25_000_000
@@ -49,21 +49,10 @@ def settings(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def export(
-    work: Path,
-    checkpoint: Path,
-    folder: Path,
-    confidence_power: float = 1.0,
-    before: Path | None = None,
-    share: float = 0.0,
-) -> int:
-    """Write the model's files, averaged with a share of an earlier export's weights; gives their size in bytes."""
+def export(work: Path, checkpoint: Path, folder: Path, confidence_power: float = 1.0) -> int:
+    """Write the model's files; gives their size in bytes."""
     saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
     mean: dict[str, Tensor] = saved["mean"]
-    if before:
-        earlier = network_of(before).state_dict()
-        moving = {name: value for name, value in mean.items() if value.is_floating_point()}
-        mean = {**mean, **{name: torch.lerp(value, earlier[name], share) for name, value in moving.items()}}
     folder.mkdir(parents=True, exist_ok=True)
     weights = {
         name: value.to(torch.float16).contiguous() if value.is_floating_point() else value
@@ -86,13 +75,11 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--checkpoint", type=Path, required=True, help="the last stage's")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="the last stage's, or an average")
     parser.add_argument("--to", type=Path, required=True, help="directory of the model")
     parser.add_argument("--confidence-power", type=float, default=1.0, help="as `make eval` finds it for these weights")
-    parser.add_argument("--before", type=Path, help="an earlier round's export, to average with (see the card)")
-    parser.add_argument("--share", type=float, default=0.3, help="of the earlier one's weights in the average")
     it = parser.parse_args()
-    size = export(it.work, it.checkpoint, it.to, it.confidence_power, it.before, it.share)
+    size = export(it.work, it.checkpoint, it.to, it.confidence_power)
     print(f"{it.to}: {size / 1e6:.1f} MB")
 
 

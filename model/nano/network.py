@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,13 @@ def new_network(config: dict[str, Any]) -> GraniteSpeech:
             parameter.data.normal_(0.0, config["initializer_range"])
         assert parameter.ndim <= 2, name
     return network
+
+
+def config_of(path: Path) -> dict[str, Any]:
+    """The shape of a stage's checkpoint, or of an exported model in its folder."""
+    if path.is_dir():
+        return dict(json.loads((path / "config.json").read_text()))
+    return dict(torch.load(path, map_location="cpu", weights_only=True)["config"])
 
 
 def network_of(path: Path) -> GraniteSpeech:

@@ -23,8 +23,7 @@ from model.speech import GraniteSpeech
 TOKEN_CTC = 0.6
 COPY = 1.0
 COPIES = 4  # examples of pseudo-audio beside each worker's batch
-READINGS = 24  # texts without audio beside that
-READINGS_JOINT = 4  # what audio teaches is worth more there
+READINGS = 4  # texts without audio beside that: 24 take as long again, and what audio teaches is worth more
 SMOOTHING = 0.05
 CUT = 0.3  # share of items that are cut off while somebody speaks, as a stream meets them
 
@@ -67,8 +66,7 @@ class SpeechStage:
         copies = [self.copying.draw(rng, learned=True) for _ in range(COPIES)]
         audio = [network.language_model.embed(copy.audio) for copy in copies]
         copied, _ = answer_loss(network, self.prompt, audio, [copy.answer for copy in copies])
-        readings = READINGS_JOINT if self.joint else READINGS
-        text = text_loss(network, [self.copying.read(rng) for _ in range(readings)])
+        text = text_loss(network, [self.copying.read(rng) for _ in range(READINGS)])
         loss = words + TOKEN_CTC * tokens + COPY * copied + READ * text
         figures = {"words": words, "tokens": tokens, "copy": copied, "text": text}
         if self.joint:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
@@ -12,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from model.errors import CheckpointError
 from model.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS
-from model.reading import unreadable
+from model.reading import read_object, unreadable
 
 NANO = Path(__file__).parent / "nano"
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -33,9 +32,9 @@ def weight_names(directory: Path) -> list[str]:
     if not (directory / INDEX).exists():
         return [SINGLE]
     try:
-        return sorted(set(json.loads((directory / INDEX).read_text())["weight_map"].values()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise unreadable(directory / INDEX, error if isinstance(error, OSError) else repr(error)) from None
+        return sorted(set(read_object(directory / INDEX)["weight_map"].values()))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise unreadable(directory / INDEX, repr(error)) from None
 
 
 def shards(directory: Path) -> list[Path]:

@@ -77,8 +77,9 @@ class Repository:
     def _versions(self) -> Path:
         """Where the cache keeps a directory for each commit."""
         from huggingface_hub import constants
+        from huggingface_hub.file_download import repo_folder_name
 
-        return Path(constants.HF_HUB_CACHE) / f"models--{self.name.replace('/', '--')}" / "snapshots"
+        return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=self.name, repo_type="model") / "snapshots"
 
     def _snapshot(self, revision: str | None, names: Sequence[str]) -> Path:
         from huggingface_hub import snapshot_download  # late: it takes longer to load than nano

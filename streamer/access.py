@@ -109,11 +109,12 @@ def origin(text: str) -> str:
     if text.lower() in ("null", "file://"):  # of pages in files and in sandboxes
         return text.lower()
     found = ORIGIN.fullmatch(text.lower())
-    port = int(found[3] or 0) if found else MOST_PORT + 1
-    if found is None or port > MOST_PORT:
+    if found is None or int(found[3] or 0) > MOST_PORT:
         raise ValueError(f"{text} is no origin: https://HOST, http://HOST:PORT, or null, without a path")
-    host = found[2] if found[2].isascii() else found[2].encode("idna").decode()  # as it goes over the wire
-    return f"{found[1]}://{host}" + (f":{port}" if port and (found[1], port) not in USUAL_PORTS else "")
+    scheme, host, port = found[1], found[2], int(found[3] or 0)
+    if not host.isascii():
+        host = host.encode("idna").decode()  # as it goes over the wire
+    return f"{scheme}://{host}" + (f":{port}" if port and (scheme, port) not in USUAL_PORTS else "")
 
 
 def tokens_in(path: Path) -> list[str]:

@@ -76,7 +76,7 @@ class Speaker:
             if not isinstance(event, SpeechStarted | Partial | Final | Done):
                 continue  # an answer to the speaker, or its own trouble
             self.open = event if isinstance(event, Partial) else None
-            if self.channel.speakers[-1] is self and self.channel.watchers:
+            if self._is_read:
                 event = self.untold(event)
                 text = plain(event, self.words)
                 for watcher in self.channel.watchers:
@@ -86,7 +86,7 @@ class Speaker:
         """Its open segment will have no final of its own: watchers get what is committed of it, and no draft stays."""
         if part := self.open:
             self.say([Final(part.segment, part.start, part.end, part.committed)])
-            if self.channel.watchers and self.channel.speakers[-1] is self:
+            if self._is_read:
                 self.told = part
 
     def untold(self, event: Event) -> Event:
@@ -99,6 +99,11 @@ class Speaker:
             return replace(event, start=start, committed=event.committed[rest].lstrip())
         words = tuple(word for word, end in event.words_to() if end > len(told.committed))
         return replace(event, start=start, text=event.text[rest].lstrip(), words=words)
+
+    @property
+    def _is_read(self) -> bool:
+        """Whether this speaker has the channel, and somebody reads it."""
+        return self.channel.speakers[-1] is self and bool(self.channel.watchers)
 
 
 class Channels:
@@ -132,8 +137,8 @@ class Channels:
         watcher = Watcher()
         channel.watchers.add(watcher)
         if channel.speakers and (partial := channel.speakers[-1].open):
-            event = channel.speakers[-1].untold(partial)
-            watcher.take(event, plain(event))
+            rest = channel.speakers[-1].untold(partial)
+            watcher.take(rest, plain(rest))
         return watcher
 
     def leave(self, name: str, watcher: Watcher) -> None:

@@ -21,12 +21,10 @@ def average(shares: dict[Path, float]) -> dict[str, Tensor]:
     mean: dict[str, Tensor] = {}
     for path, share in shares.items():
         for name, value in network_of(path).state_dict().items():
-            if not value.is_floating_point():
-                mean.setdefault(name, value)
-            elif name in mean:
-                mean[name] += value * (share / whole)
+            if value.is_floating_point():
+                mean[name] = mean.get(name, 0.0) + value * (share / whole)
             else:
-                mean[name] = value * (share / whole)
+                mean.setdefault(name, value)
     return mean
 
 

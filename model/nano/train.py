@@ -235,7 +235,7 @@ def main(arguments: argparse.Namespace) -> None:
             trainer.save(name)
         if arguments.snapshot_every and trainer.step % arguments.snapshot_every == 0 and not cooling:
             trainer.save(f"step-{trainer.step}.pt")
-        if judge and trainer.step % arguments.evaluate_every == 0:
+        if arguments.evaluate_every and trainer.step % arguments.evaluate_every == 0:
             evaluate()
             progress.pause()
     if not (cooling and stopping):

@@ -53,7 +53,7 @@ def heard(room: Room, tmp_path_factory: pytest.TempPathFactory) -> Heard:
     """The talk, played to the microphone."""
     saved = tmp_path_factory.mktemp("heard") / "talk.wav"
     with listening(room, "--events", "--save", str(saved)) as listener:
-        wait_until(lambda: saved.stat().st_size > 44, "the first sound is saved")
+        wait_until(lambda: saved.exists() and saved.stat().st_size > 44, "the first sound is saved")
         began = time.monotonic()
         room.play(TALK)
         seconds = time.monotonic() - began

@@ -1,16 +1,21 @@
-"""What a user may ask of a daemon, and the token that opens it."""
+"""What a user may ask of a daemon, the token that opens it, and the stream that comes of both."""
 
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 from clients.arguments import said
-from clients.connection import Choices
+from clients.connection import Captions, Choices, connect
 from clients.errors import CaptionsError
 from streamer.access import tokens_in
 from streamer.options import CHOICES, WISHES
+
+ENCODING = "pcm_f32le"  # what recordings and microphones give: the daemon hears exactly what a local run would
 
 
 def choices(given: Namespace) -> Choices:
@@ -32,3 +37,8 @@ def read_token(path: Path | None) -> str | None:
         raise CaptionsError(f"{path}: {error.strerror}; check the path") from None
     except ValueError as error:
         raise CaptionsError(f"{error}; copy the one of the daemon's --token-file") from None
+
+
+def stream_at(url: str, token: str | None, asked: Choices) -> Callable[[], AbstractAsyncContextManager[Captions]]:
+    """Opens a stream of `ENCODING`; each call another one."""
+    return partial(connect, url, token=token, encoding=ENCODING, **asked)

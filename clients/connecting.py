@@ -8,7 +8,6 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import aclosing, suppress
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +26,9 @@ from clients.arguments import (
     stream_options,
     transcript_path,
 )
-from clients.asking import choices, read_token
+from clients.asking import choices, read_token, stream_at
 from clients.background import in_background
-from clients.connection import Captions, connect, once_loaded
+from clients.connection import Captions, once_loaded
 from clients.errors import BadRequestError, CaptionsError
 from clients.formats import FORMATS
 from clients.suspension import Suspension
@@ -39,7 +38,6 @@ from streamer.pace import at_the_speed_of_speech
 from streamer.recordings import AudioError, open_recording
 
 TURN_SAMPLES = SAMPLE_RATE // 10  # what is sent at once
-ENCODING = "pcm_f32le"  # what recordings are decoded to: the daemon hears exactly what a local run would
 
 
 def main(arguments: Sequence[str], complain: Callable[[str], None]) -> int:
@@ -94,10 +92,9 @@ class Visit:
         return code
 
     async def _transcribe(self, path: str, output: Path | None) -> None:
-        given = self._given
         async with aclosing(in_background(lambda: self._pieces(path))) as pieces:
             await anext(pieces)  # it can be opened; otherwise the daemon need not know
-            stream = partial(connect, given.url, token=self._token, encoding=ENCODING, **given.choices)
+            stream = stream_at(self._given.url, self._token, self._given.choices)
             async with once_loaded(stream, self._complain) as captions:
                 await self._caption(captions, pieces, output)
 

@@ -23,7 +23,6 @@ from clients.promised import Promised
 from streamer.events import Done, Event, Final, Finalized, Partial, SpeechStarted
 from streamer.incoming import SAMPLE_RATE, Samples
 
-ENCODING = "pcm_f32le"  # what a microphone gives: the daemon hears exactly what a local run would
 EXCUSE = "the server is too slow, or was away for too long"
 
 
@@ -40,7 +39,7 @@ class RemoteFeed:
         """Takes an open stream.
 
         Args:
-            captions: the stream, of `ENCODING`.
+            captions: the stream, of `asking.ENCODING`.
             captioning: gets the events.
             say: is told what happens to the connection.
             again: opens another stream of the same kind; without it the first one's failure ends the run.

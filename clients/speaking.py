@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from argparse import Namespace
 from contextlib import ExitStack
-from functools import partial
 
 from clients.arguments import FAILED
-from clients.connection import connect, once_loaded
+from clients.asking import stream_at
+from clients.connection import once_loaded
 from clients.console import Complain, caption, prepared
-from clients.remote import ENCODING, EXCUSE, RemoteFeed
+from clients.remote import EXCUSE, RemoteFeed
 from clients.status import Status
 from streamer.devices import Device
 from streamer.microphone import chosen
@@ -38,7 +38,7 @@ def speak(given: Namespace, token: str | None, complain: Complain) -> int:
 async def _speak(
     given: Namespace, token: str | None, device: Device, status: Status, waiting: ExitStack, complain: Complain
 ) -> int:
-    stream = partial(connect, given.url, token=token, encoding=ENCODING, **given.choices)
+    stream = stream_at(given.url, token, given.choices)
     async with once_loaded(stream, complain) as captions:
         waiting.close()
         return await caption(

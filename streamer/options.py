@@ -22,10 +22,10 @@ CHOICES = ("latency", *BOUNDS)
 WISHES = tuple(field.name for field in fields(Wish) if field.name != "times")
 
 
-def bounded(name: str, value: float) -> float:
-    """The nearest value that an option may have: for clients of others, who do not know our bounds."""
+def bounded(name: str, milliseconds: float) -> int:
+    """The nearest whole value that an option may have: for clients of others, who do not know our bounds."""
     low, high = BOUNDS[name]
-    return min(max(value, low), high)
+    return round(min(max(milliseconds, low), high))
 
 
 @dataclass(frozen=True, slots=True)

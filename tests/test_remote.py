@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from clients import patience
+from clients.asking import ENCODING
 from clients.connection import connect
 from clients.errors import CaptionsError, RefusedError, UnauthorizedError, of_close
-from clients.remote import ENCODING, RemoteFeed
+from clients.remote import RemoteFeed
 from model import GraniteSpeech
 from streamer.events import Done, Event, Final, Partial, SpeechStarted
 from tests.servers import until

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from threading import Thread
 from typing import Any
 
-from clients.connection import Choices, connect
+from clients.asking import stream_at
+from clients.connection import Choices
 from clients.errors import HOPELESS, CaptionsError
 from clients.live import TOO_SLOW, Captioning, Feed
 from clients.patience import Persistence
-from clients.remote import ENCODING, EXCUSE, RemoteFeed
+from clients.remote import EXCUSE, RemoteFeed
 from clients.status import Status
 from clients.watching import watch
 from streamer.devices import Device
@@ -101,7 +102,7 @@ async def hear_far(
     """Has a daemon write down what a microphone hears."""
 
     async def once(again: bool) -> None:
-        async with connect(url, token=token, encoding=ENCODING, **choices) as captions:
+        async with stream_at(url, token, choices)() as captions:
             feed = lambda run, screen: RemoteFeed(captions, run, screen.say)  # noqa: E731
             await hear(wanted, device, outlet, feed, EXCUSE, again)
 

@@ -66,8 +66,8 @@ class Query:
             wish = _wish(given, plain.wish)
             options = replace(plain, partials=_flag(given, "interim_results"), wish=_formatted(given, wish))
             if endpointing not in ("true", "false"):
-                silence = bounded("endpoint_ms", _whole(given, "endpointing", 0))  # usually 10 ms: less than words need
-                options = replace(options, endpoint_ms=round(silence))
+                asked = _whole(given, "endpointing", 0)  # usually 10 ms: less than words need
+                options = replace(options, endpoint_ms=bounded("endpoint_ms", asked))
         start = Start(_whole(given, "sample_rate", usual_rate), name, _whole(given, "channels", 1), options)
         return cls(
             start,

@@ -138,7 +138,7 @@ class Configuration:
         kind = field(values, "type", one_of("server_vad", "semantic_vad"), "server_vad", within)
         eagerness = field(values, "eagerness", one_of(*EAGERNESS), "auto", within)
         silence = field(values, "silence_duration_ms", a_whole, self.usual_endpoint_ms, within)
-        endpoint = EAGERNESS[eagerness] if kind == "semantic_vad" else round(bounded("endpoint_ms", silence))
+        endpoint = EAGERNESS[eagerness] if kind == "semantic_vad" else bounded("endpoint_ms", silence)
         return replace(self, turns=kind, eagerness=eagerness, options=replace(self.options, endpoint_ms=endpoint))
 
 

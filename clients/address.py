@@ -26,7 +26,7 @@ def whole(address: str) -> str:
         host = port = None
         parts = urlsplit("")
     if not host or parts.scheme not in SCHEMES or any(letter.isspace() for letter in given):
-        raise AddressError(f"{address!r} is no address of a server; write ws://HOST:PORT, wss://HOST:PORT or HOST:PORT")
+        raise AddressError(f"{address!r} is not a server's address; write ws://HOST:PORT, wss://HOST:PORT or HOST:PORT")
     place = parts.netloc if port or not bare else f"{parts.netloc.removesuffix(':')}:{PORT}"
     path = parts.path if parts.path.strip("/") else PATH
     return urlunsplit((SCHEMES[parts.scheme], place, path, parts.query, ""))

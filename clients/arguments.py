@@ -136,7 +136,7 @@ def number(kind: Callable[[str], float], least: float, most: float = math.inf) -
         try:
             value = kind(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is no {'whole ' if kind is int else ''}number") from None
+            raise argparse.ArgumentTypeError(f"{text!r} is not a {'whole ' if kind is int else ''}number") from None
         if not least <= value <= most or value == math.inf:
             bounds = f"the least is {least}" + ("" if most == math.inf else f", the most {most}")
             raise argparse.ArgumentTypeError(f"{text} is out of bounds; {bounds}")
@@ -174,7 +174,7 @@ def words(text: str) -> tuple[str, ...]:
 def channel(text: str) -> str:
     """Reads the name of a channel."""
     if allowed := a_channel(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no name of a channel; it must be {allowed}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a channel's name; it must be {allowed}")
     return text
 
 

@@ -1,4 +1,4 @@
-"""What blocks and cannot be called off, on a thread of its own that keeps no program alive. Knows not what it is."""
+"""What blocks and cannot be called off, on a thread of its own that keeps no program alive."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def make_room(path: Path | None) -> None:
     if path is None:
         return
     if path.exists():
-        raise CaptionsError(f"{path}: is there already; choose another name, or remove it")
+        raise CaptionsError(f"{path}: already exists; choose another name, or remove it")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

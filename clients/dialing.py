@@ -82,7 +82,7 @@ class Door:
         except TimeoutError:
             raise UnreachableError(f"{self.url}: no greeting within {DIAL_SECONDS:g} s; try again later") from None
         except (ValueError, KeyError, TypeError):
-            raise AddressError(f"{self.url}: a server, but not one of captions; check host, port and path") from None
+            raise AddressError(f"{self.url}: answers, but serves no captions; check host, port and path") from None
 
     async def _dial(self) -> Line:
         proxy = None
@@ -123,7 +123,7 @@ class Door:
             case InvalidMessage(__cause__=EOFError()) | ConnectionResetError():
                 return self._hung_up()
             case InvalidURI():
-                return AddressError(f"{where}: is no address of a server; write ws://HOST:PORT")
+                return AddressError(f"{where}: is not a server's address; write ws://HOST:PORT")
             case InvalidHandshake():
                 return AddressError(f"{where}: answers, but not as a server of captions; check host and port")
             case ssl.SSLCertVerificationError():

@@ -31,7 +31,7 @@ class LiveFile:
         Where its end is all of it, as with JSON, a long one then lags behind until it is closed.
 
         Raises:
-            OSError: it is there already, or cannot be written.
+            OSError: it exists already, or cannot be written.
         """
         path.touch(exist_ok=False)
         self._path, self._writer, self._may_lag = path, writer, may_lag

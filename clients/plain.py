@@ -8,10 +8,10 @@ UNSEEN = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of characters, e
 
 
 def printable(text: str) -> str:
-    """The same, character for character; what is none to look at is a space."""
+    """The same, character for character; control characters become spaces."""
     return "".join(character if category(character) not in UNSEEN else " " for character in text)
 
 
 def one_line(text: str) -> str:
-    """The same without line ends and what else is none to look at, one space between words."""
+    """The same on one line: without control characters, one space between words."""
     return " ".join(printable(text).split())

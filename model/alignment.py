@@ -8,7 +8,7 @@ from itertools import groupby, pairwise
 
 import torch
 from torch import Tensor
-from torchaudio.functional import forced_align
+from torchaudio.functional import forced_align, merge_tokens
 
 from model.config import SpeechConfig
 from model.scripts import apart
@@ -97,8 +97,11 @@ def align(words: Sequence[str], log_probs: Tensor, alphabet: Alphabet) -> list[W
         return None
     starts, ends = list[int](), list[int]()
     if labels:
-        path, _ = forced_align(log_probs[None].contiguous(), torch.tensor([labels], dtype=torch.int32), blank=BLANK)
-        starts, ends = _runs(path[0].tolist())
+        path, scores = forced_align(
+            log_probs[None].contiguous(), torch.tensor([labels], dtype=torch.int32), blank=BLANK
+        )
+        said = merge_tokens(path[0], scores[0], BLANK)
+        starts, ends = [label.start for label in said], [label.end for label in said]
     spans, end = list[WordSpan](), 0
     for has_labels, group in groupby(places, key=bool):
         run = list(group)
@@ -132,17 +135,3 @@ def _shares(frames: range, count: int) -> list[WordSpan]:
     """Frames divided evenly among so many words."""
     borders = [frames.start + len(frames) * index // count for index in range(count + 1)]
     return [WordSpan(start, end) for start, end in pairwise(borders)]
-
-
-def _runs(path: list[int]) -> tuple[list[int], list[int]]:
-    """First frame, and frame after the last, of each label of a path, blanks aside."""
-    starts, ends = [], []
-    before = BLANK
-    for frame, label in enumerate(path):
-        if label != BLANK and label != before:
-            starts.append(frame)
-            ends.append(frame)
-        if label != BLANK:
-            ends[-1] = frame + 1
-        before = label
-    return starts, ends

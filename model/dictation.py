@@ -40,7 +40,7 @@ class Dictation:
         embed: Callable[[Sequence[int]], Tensor],
         decode: Callable[[Sequence[int]], str],
         guarded: bool = True,
-        lengthening: Tensor | None = None,
+        continuations: Tensor | None = None,
     ) -> None:
         """Takes a slot of the cache.
 
@@ -51,7 +51,7 @@ class Dictation:
             embed: gives the embeddings of tokens.
             decode: gives their text.
             guarded: it does not write loops.
-            lengthening: the tokens that would go on with the word before them, `[vocabulary]` bool; None: unknown.
+            continuations: the tokens that would go on with the word before them, `[vocabulary]` bool; None: unknown.
         """
         self._cache, self.slot = cache, cache.acquire()
         self._guarded = guarded
@@ -60,7 +60,7 @@ class Dictation:
         self.committed = 0  # how many of its tokens can no longer change
         self.writing = False
         self.cut_off = False  # the last pass had no more tokens left for what it would have written
-        self._embed, self._decode, self._stop, self._lengthening = embed, decode, stop_token, lengthening
+        self._embed, self._decode, self._stop, self._continuations = embed, decode, stop_token, continuations
         self._prefix, self._suffix = prompt.prefix, prompt.suffix
         self._audio = 0  # embeddings in the cache that still stand
         self._limit = 0
@@ -102,8 +102,12 @@ class Dictation:
         pieces += [embeddings[kept:], self._embed(self._suffix + self._draft)]
         self._audio = len(embeddings)
         # The first round always gets behind what is committed, so no later one has to look after that place.
-        barred = (self.committed, self._lengthening) if self.committed and self._lengthening is not None else None
-        self._next = Extension(self.slot, start, torch.cat(pieces), predictions=1 + len(self._draft), barred=barred)
+        suppressed = (
+            (self.committed, self._continuations) if self.committed and self._continuations is not None else None
+        )
+        self._next = Extension(
+            self.slot, start, torch.cat(pieces), predictions=1 + len(self._draft), suppressed=suppressed
+        )
         self.writing = True
 
     def extension(self) -> Extension:

@@ -28,7 +28,7 @@ class Extension:
     inputs: Tensor  # [T, width] embeddings of tokens or of audio, unscaled
     predictions: int = 1  # how many of the last positions to predict after
     audio: bool = True  # the slot's prompt holds audio: a LoRA adapter, where the checkpoint has one, is on
-    barred: tuple[int, Tensor] | None = None  # which prediction may not be one of these tokens, [vocabulary] bool
+    suppressed: tuple[int, Tensor] | None = None  # which prediction may not be one of these tokens, [vocabulary] bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,19 +86,13 @@ class Granite(nn.Module):
         if not asked:
             return [Prediction([], []) for _ in extensions]
         log_probs = self.logits(hidden[asked]).float().log_softmax(-1)
-        first = 0
-        for each in extensions:
-            if each.barred is not None:  # after the softmax: a token's probability stays what the model gives it
-                index, tokens_barred = each.barred
-                log_probs[first + index].masked_fill_(tokens_barred, -torch.inf)
-            first += each.predictions
-        best = log_probs.max(-1)
-        tokens, values = best.indices.tolist(), best.values.tolist()
-        result, at = [], 0
-        for each in extensions:
-            result.append(Prediction(tokens[at : at + each.predictions], values[at : at + each.predictions]))
-            at += each.predictions
-        return result
+        predictions = [each.predictions for each in extensions]
+        for each, predicted in zip(extensions, torch.split(log_probs, predictions), strict=True):
+            if each.suppressed is not None:  # after the softmax: a token's probability stays what the model gives it
+                index, tokens = each.suppressed
+                predicted[index].masked_fill_(tokens, -torch.inf)
+        values, best = (torch.split(each.cpu(), predictions) for each in log_probs.max(-1))
+        return [Prediction(t.tolist(), v.tolist()) for t, v in zip(best, values, strict=True)]
 
     def _hidden(
         self, inputs: Tensor, cache: KVCache, slots: Sequence[int], counts: Sequence[int], audio: Sequence[bool]

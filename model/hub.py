@@ -99,7 +99,7 @@ class Repository:
             return
         files = {file.rfilename: file for file in there}
         if absent := [name for name in names if name not in files]:
-            raise CheckpointError(f"{self} lacks {', '.join(absent)} on the hub: it is no complete checkpoint")
+            raise CheckpointError(f"{self} lacks {', '.join(absent)} on the hub: it is not a complete checkpoint")
         cache = Path(constants.HF_HUB_CACHE)
         blobs = directory.parent.parent / "blobs"  # the content of all versions, by its checksum
         needed = 0

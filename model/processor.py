@@ -173,7 +173,7 @@ class Processor:
         """What each token of the vocabulary is by itself; special ones are nothing."""
         return self.tokenizer.decode_batch([[token] for token in range(self.config.text.vocab_size)])
 
-    def lengthening(self) -> Tensor:
+    def continuations(self) -> Tensor:
         """Which tokens would go on with the word before them, `[vocabulary]` bool: their first character says so.
 
         A special token has none: what comes behind it would go on with the word. But the one that stops ends it.

@@ -72,7 +72,7 @@ class GraniteSpeech(nn.Module):
         self.features = LogMel()
         self.alphabet = Alphabet(config)
         self.processor: Processor
-        self.lengthening: Tensor  # [vocabulary] bool: tokens that go on with the word before them
+        self.continuations: Tensor  # [vocabulary] bool: tokens that go on with the word before them
         self.name = ""
 
     @classmethod
@@ -127,7 +127,7 @@ class GraniteSpeech(nn.Module):
 
     def equip(self, processor: Processor) -> None:
         """Takes the processor that goes with the weights, once they are where they stay."""
-        self.processor, self.lengthening = processor, processor.lengthening().to(self.device)
+        self.processor, self.continuations = processor, processor.continuations().to(self.device)
 
     @property
     def device(self) -> torch.device:
@@ -247,7 +247,7 @@ class GraniteSpeech(nn.Module):
     def dictation(self, cache: KVCache, prompt: Prompt, guarded: bool = True) -> Dictation:
         """Something that writes down a segment, in a slot of `cache` that it holds until it is closed."""
         processor, embed = self.processor, self.language_model.embed
-        return Dictation(cache, prompt, processor.stop_token, embed, processor.decode, guarded, self.lengthening)
+        return Dictation(cache, prompt, processor.stop_token, embed, processor.decode, guarded, self.continuations)
 
 
 def as_samples(samples: np.ndarray | Tensor) -> Tensor:

@@ -110,7 +110,7 @@ def origin(text: str) -> str:
         return text.lower()
     found = ORIGIN.fullmatch(text.lower())
     if found is None or int(found[3] or 0) > MOST_PORT:
-        raise ValueError(f"{text} is no origin: https://HOST, http://HOST:PORT, or null, without a path")
+        raise ValueError(f"{text} is not an origin: https://HOST, http://HOST:PORT, or null, without a path")
     scheme, host, port = found[1], found[2], int(found[3] or 0)
     if not host.isascii():
         host = host.encode("idna").decode()  # as it goes over the wire

@@ -53,7 +53,7 @@ def parse_object(text: str, most_characters: int = MOST_TEXT_CHARACTERS) -> dict
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:  # the latter: a thousand opening brackets
-        raise WireError(f"the message is no JSON ({error})") from None
+        raise WireError(f"the message is not JSON ({error})") from None
     if not isinstance(values, dict):
         raise WireError(f"the message is {shown(values)}; it must be an object with a type")
     return values

@@ -22,7 +22,7 @@ class SavedSound:
         """Makes the file.
 
         Raises:
-            OSError: it is there already, or cannot be written.
+            OSError: it exists already, or cannot be written.
         """
         self._file = path.open("xb", buffering=0)
         self._data_bytes = 0

@@ -50,9 +50,9 @@ def start(**fields: object) -> str:
 
 
 BAD_MESSAGES: list[tuple[list[str | bytes], int, str, str]] = [
-    (['{"type": "start"'], 1008, "bad_message", "the message is no JSON"),
-    (["hello"], 1008, "bad_message", "no JSON"),
-    (["[" * 60_000], 1008, "bad_message", "no JSON"),
+    (['{"type": "start"'], 1008, "bad_message", "the message is not JSON"),
+    (["hello"], 1008, "bad_message", "not JSON"),
+    (["[" * 60_000], 1008, "bad_message", "not JSON"),
     (["null"], 1008, "bad_message", "must be an object"),
     (["[1]"], 1008, "bad_message", "must be an object"),
     (["{}"], 1008, "bad_message", "type is null; it must be one of start, watch, finalize, stop"),
@@ -63,7 +63,7 @@ BAD_MESSAGES: list[tuple[list[str | bytes], int, str, str]] = [
     ([b"\x00\x01"], 1003, "bad_message", "audio came before start; send a start message first"),
     ([start(), start()], 1008, "bad_message", "start came twice"),
     ([start(), json.dumps({"type": "watch", "channel": "hall"})], 1008, "bad_message", "watch came after start"),
-    ([start(), "{"], 1008, "bad_message", "no JSON"),
+    ([start(), "{"], 1008, "bad_message", "not JSON"),
     ([start(), '{"type": "finalize", "id": 5}'], 1008, "bad_message", "id is 5; it must be a text"),
     ([start(), '{"type": "finalize", "id": "\\ud800"}'], 1008, "bad_message", "it must be a text"),
     ([start(), '{"type": "stop"}', b"\x00"], 1008, "bad_message", "audio came after stop"),
@@ -73,7 +73,7 @@ BAD_MESSAGES: list[tuple[list[str | bytes], int, str, str]] = [
     ([start(sample_rate=1e9)], 1008, "bad_message", "sample_rate is 1000000000.0; it must be a whole number"),
     ([start(sample_rate="16000")], 1008, "bad_message", 'sample_rate is "16000"; it must be a whole number'),
     ([start(sample_rate=True)], 1008, "bad_message", "sample_rate is true"),
-    (['{"type": "start", "sample_rate": 1' + "0" * 5000 + "}"], 1008, "bad_message", "no JSON"),
+    (['{"type": "start", "sample_rate": 1' + "0" * 5000 + "}"], 1008, "bad_message", "not JSON"),
     ([start(channels=65)], 1008, "bad_audio", "channels is 65; it must lie between 1 and 64"),
     ([start(channels=0)], 1008, "bad_audio", "channels is 0"),
     ([start(encoding="opus")], 1008, "bad_audio", "it must be one of pcm_s16le, pcm_f32le, mulaw, alaw"),

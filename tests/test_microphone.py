@@ -234,7 +234,7 @@ def test_devices_are_listed_with_what_plays(room: Room) -> None:
     ("arguments", "code", "cure"),
     [
         (["--device", "nonesuch"], 1, "granite-stream devices lists them"),
-        (["--device", "room", "--save", "README.md"], 1, "is there already; choose another name"),
+        (["--device", "room", "--save", "README.md"], 1, "already exists; choose another name"),
         (["--device", "room", "--output", "/proc/transcripts"], 1, "cannot be written"),
         (["--device", "room", "--punctuate", "--prompt", "Write."], 2, "leave out either it or punctuate"),
         (["--device", "room", "--punctuate"], 2, "this model only transcribes plain English"),

@@ -16,14 +16,15 @@ import soundfile
 import torch
 
 from model import GraniteSpeech
-from model.alignment import Alphabet
+from model.alignment import BLANK, Alphabet
+from model.config import SpeechConfig
 from model.features import FFT_SIZE, LogMel
 from model.nano import align, average, evaluate, export, mishearing, synthesize, texts, train
 from model.nano.augment import Distortion, Ear
 from model.nano.batches import Corpus, Lessons
 from model.nano.language_stage import Copying
 from model.nano.mishearing import Mishearing
-from model.nano.network import PAD, hub_config, labels_of, network_of, new_network, read_labels
+from model.nano.network import ALPHABET, PAD, hub_config, network_of, new_network
 from model.nano.optimizer import Optimizer, orthogonal
 from model.nano.shards import Shard, ShardWriter
 from model.nano.templates import TEMPLATES, cardinal, ordinal, year
@@ -187,7 +188,7 @@ def test_natural_text_is_set_right_once_an_encoder_has_been_listened_to(work: Pa
 def test_a_clip_without_text_has_no_words_to_align(work: Path) -> None:
     network = new_network(hub_config(64, 2)).eval()
     clips = [(torch.zeros(8_000), ""), (torch.zeros(16_000), "one two"), (torch.zeros(3_200), "far too many words")]
-    nothing, two, too_many = align.word_ends(network, Alphabet(network.config), Ear(), clips)
+    nothing, two, too_many = align.word_ends(network, clips)
     assert (nothing, too_many) == ([], [])
     assert len(two) == 2
 
@@ -350,11 +351,12 @@ def test_what_nano_writes_is_letters_apostrophes_and_spaces() -> None:
     assert clean("It’s a well-known fact, Mr. Smith!") == "it's a well known fact mister smith"
     assert clean("42 is the answer") is None
     assert clean("xkcd") is None
-    rng = random.Random(5)
+    alphabet, rng = Alphabet(SpeechConfig.parse(hub_config())), random.Random(5)
     for template, _ in TEMPLATES:
         for _ in range(50):
             text, _spoken = template(rng)
-            assert read_labels([label for each in labels_of(text) for label in (each, 0)]) == text
+            path = torch.tensor([label for each in alphabet.labels(text) for label in (each, BLANK)])
+            assert alphabet.text(torch.eye(len(ALPHABET) + 1)[path]) == text
 
 
 def test_excluded_sentences_are_never_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

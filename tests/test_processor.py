@@ -240,12 +240,12 @@ def test_what_a_training_left_in_the_tokenizer_cuts_no_prompt(tmp_path: Path) ->
 
 
 def test_tokens_that_lengthen_a_word_are_those_that_begin_with_a_letter_a_digit_or_a_joint_or_write_nothing(nano):
-    lengthening, decode = nano.processor.lengthening(), nano.processor.tokenizer.decode
-    assert len(lengthening) == nano.config.text.vocab_size
-    assert not lengthening[nano.processor.stop_token]
-    for token in set(range(len(lengthening))) - {nano.processor.stop_token}:
+    continuations, decode = nano.processor.continuations(), nano.processor.tokenizer.decode
+    assert len(continuations) == nano.config.text.vocab_size
+    assert not continuations[nano.processor.stop_token]
+    for token in set(range(len(continuations))) - {nano.processor.stop_token}:
         first = decode([token])[:1]
-        assert bool(lengthening[token]) == (first.isalnum() or first in ("", "'", "-"))
+        assert bool(continuations[token]) == (first.isalnum() or first in ("", "'", "-"))
 
 
 @pytest.mark.parametrize(

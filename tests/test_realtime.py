@@ -183,11 +183,11 @@ async def test_what_holds_is_shown():
     ("message", "said"),
     [
         ({"type": "response.create"}, 'type is "response.create"; a transcription session knows'),
-        ({"type": "input_audio_buffer.append", "audio": "no base64"}, "audio is no base64"),
+        ({"type": "input_audio_buffer.append", "audio": "no base64"}, "audio is not valid base64"),
         ({"type": "input_audio_buffer.append"}, "audio is null; it must be audio in base64"),
         ({"type": "input_audio_buffer.commit"}, "nothing to commit"),
         ({"type": "session.update", "session": {"type": "realtime"}}, "session.type is"),
-        ({"type": "input_audio_buffer.append", "audio": "\ud800"}, "audio is no base64"),
+        ({"type": "input_audio_buffer.append", "audio": "\ud800"}, "audio is not valid base64"),
         (
             {"type": "session.update", "session": {"audio": {"input": {"format": {"rate": 5}}}}},
             "sample_rate is 5; it must lie between",

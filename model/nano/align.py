@@ -14,30 +14,24 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from model.alignment import Alphabet, align
+from model.alignment import align
 from model.features import FRAME_SAMPLES
-from model.nano.augment import Distortion, Ear
 from model.nano.network import network_of
 from model.nano.shards import Shard
 from model.precision import autocast
-from model.speech import GraniteSpeech
+from model.speech import GraniteSpeech, Span
 
 CLIPS = 16  # at once
 Ends = list[list[int]]  # of clips: the samples after their words
 
 
-@torch.inference_mode()
-def word_ends(network: GraniteSpeech, alphabet: Alphabet, ear: Ear, clips: Sequence[tuple[Tensor, str]]) -> Ends:
+def word_ends(network: GraniteSpeech, clips: Sequence[tuple[Tensor, str]]) -> Ends:
     """For clips and their texts, the sample after each word's last character; empty where the text does not fit."""
-    features = [ear.features(samples, Distortion()) if text else torch.empty(0, 160) for samples, text in clips]
-    lengths = [len(each) for each in features]
-    if not any(lengths):
-        return [[] for _ in clips]
     with autocast():
-        logits = network.encoder(torch.cat(features), network.encoder.layout(lengths)).logits
+        heard = network.encode([Span(network.features(samples)) for samples, _ in clips])
     found: Ends = []
-    for log_probs, (_, text) in zip(logits.float().log_softmax(-1).split(lengths), clips, strict=True):
-        spans = align(text.split(), log_probs, alphabet) if text else None
+    for each, (_, text) in zip(heard, clips, strict=True):
+        spans = align(text.split(), each.log_probs, network.alphabet)
         found.append([] if spans is None else [span.end * FRAME_SAMPLES for span in spans])
     return found
 
@@ -45,7 +39,6 @@ def word_ends(network: GraniteSpeech, alphabet: Alphabet, ear: Ear, clips: Seque
 def align_shards(work: Path, checkpoint: Path) -> None:
     """Align every shard that has no ends yet, or fewer than clips."""
     network = network_of(checkpoint)
-    alphabet, ear = Alphabet(network.config), Ear()
     # the first shard of every source, then the second, and so on: it may be stopped at any time
     for index in sorted((work / "train").glob("*/*.jsonl"), key=lambda path: (path.stem[-3:], path)):
         shard, path = Shard(index), index.with_suffix(".ends")
@@ -53,7 +46,7 @@ def align_shards(work: Path, checkpoint: Path) -> None:
         with path.open("a") as out:
             for at in range(done, len(shard.clips), CLIPS):
                 spoken = [(torch.from_numpy(shard.samples(clip)), clip.text) for clip in shard.clips[at : at + CLIPS]]
-                ends = word_ends(network, alphabet, ear, spoken)
+                ends = word_ends(network, spoken)
                 out.write("".join(json.dumps(each) + "\n" for each in ends))
                 out.flush()  # training may be reading already
         print(f"{index.parent.name}/{shard.name}: {len(shard.clips) - done} clips aligned", flush=True)

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from model.alignment import Alphabet
 from model.encoder import Encoding
 from model.features import FRAME_SECONDS
 from model.nano.batches import Corpus, Item, Lessons
-from model.nano.network import labels_of
 from model.speech import GraniteSpeech
 
 MIDDLE = 0.3  # share of the middle layer's loss
@@ -50,18 +50,18 @@ class EncoderStage:
         items = self.lessons.batch(step, worker)
         lengths = [len(item.features) for item in items]
         frames = torch.cat([item.features for item in items]).to(network.device)
-        loss = letters_loss(network.encoder(frames, network.encoder.layout(lengths)), items)
+        loss = letters_loss(network.encoder(frames, network.encoder.layout(lengths)), items, network.alphabet)
         return loss, {"ctc": float(loss.detach())}, sum(lengths) * FRAME_SECONDS
 
 
-def letters_loss(encoding: Encoding, items: list[Item]) -> Tensor:
+def letters_loss(encoding: Encoding, items: list[Item], alphabet: Alphabet) -> Tensor:
     """CTC after the middle and the last layer.
 
     What the encoder makes of a word in its midst is left to it: it shall write what it hears, and not keep silent where
     audio ends in case the word were not whole.
     """
     lengths = [len(item.features) for item in items]
-    targets = [labels_of(item.text) for item in items]
+    targets = [alphabet.labels(item.text) for item in items]
     middle, last = (
         ctc([each[: item.told] for each, item in zip(torch.split(logits, lengths), items, strict=True)], targets)
         for logits in (encoding.middle_logits, encoding.logits)

@@ -21,11 +21,9 @@ import torch
 from torch import Tensor
 
 from model.linear import Bits
-from model.nano.augment import Distortion, Ear
-from model.nano.network import read_labels
 from model.nano.peer import whisper
 from model.nano.shards import SAMPLE_RATE, shards_of
-from model.speech import GraniteSpeech
+from model.speech import GraniteSpeech, Span
 
 FEED_SAMPLES = SAMPLE_RATE // 10
 NOISE_LEVELS_DB = (None, -60, -40, -25)  # of full scale; None is digital silence
@@ -72,12 +70,10 @@ def interval(spoken: Sequence[Spoken], heard: Sequence[str], draws: int = 400) -
     return rates[int(0.025 * draws)], rates[int(0.975 * draws)]
 
 
-@torch.inference_mode()
 def hear_characters(network: GraniteSpeech, samples: Tensor) -> str:
     """Greedy text of the CTC head."""
-    features = Ear().features(samples, Distortion())
-    layout = network.encoder.layout([len(features)])
-    return read_labels(network.encoder(features.to(network.device, network.dtype), layout).logits.argmax(-1).tolist())
+    (heard,) = network.encode([Span(network.features(samples))])
+    return network.alphabet.text(heard.log_probs).strip()
 
 
 def streaming(network: GraniteSpeech) -> Callable[[Tensor], str]:
@@ -109,7 +105,7 @@ def words_in_nothing(network: GraniteSpeech, minutes: float) -> dict[str, int]:
 
 
 class Judge:
-    """The evaluation sets of a work folder, and a network to try the weights of a training run in."""
+    """The evaluation sets of a work folder, read once and listened to again and again."""
 
     def __init__(self, folder: Path, clips: int) -> None:
         names = sorted(path for path in folder.iterdir() if path.is_dir())

@@ -22,7 +22,7 @@ import torch
 from rapidfuzz.distance import Levenshtein
 
 from model.nano.batches import Corpus, Lessons
-from model.nano.network import network_of, read_labels
+from model.nano.network import network_of
 from model.precision import autocast
 
 REACHES = (2, 1, 0)  # letters on each side that a count depends on: as many as were seen often enough
@@ -103,8 +103,8 @@ def listen(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
         with autocast():
             frames = torch.cat([item.features for item in items])
             logits = network.encoder(frames, network.encoder.layout(lengths)).logits
-        for item, labels in zip(items, logits.argmax(-1).split(lengths), strict=True):
-            yield item.text, read_labels(labels.tolist())
+        for item, heard in zip(items, logits.split(lengths), strict=True):
+            yield item.text, network.alphabet.text(heard).strip()
         seconds, step = seconds + BATCH_SECONDS, step + 1
 
 

@@ -13,7 +13,6 @@ from model.config import SpeechConfig
 from model.speech import GraniteSpeech
 
 ALPHABET = " abcdefghijklmnopqrstuvwxyz'"  # CTC labels from 1 on; 0 is the blank
-LABEL = {character: index + 1 for index, character in enumerate(ALPHABET)}
 SPECIAL = ("<|end_of_text|>", "<|start_of_role|>", "<|end_of_role|>", "<|audio|>", "<|pad|>")
 END, AUDIO, PAD = 0, 3, 4  # their token numbers
 VOCABULARY = 1024
@@ -139,14 +138,3 @@ def replica(network: GraniteSpeech) -> GraniteSpeech:
     for original, other in zip(network.modules(), twin.modules(), strict=True):
         other._parameters = original._parameters
     return twin
-
-
-def labels_of(text: str) -> list[int]:
-    """CTC labels of a text."""
-    return [LABEL[character] for character in text]
-
-
-def read_labels(path: list[int]) -> str:
-    """The text of a greedy CTC path: repeats and blanks removed."""
-    kept = [label for at, label in enumerate(path) if label and (at == 0 or path[at - 1] != label)]
-    return "".join(ALPHABET[label - 1] for label in kept if label <= len(ALPHABET)).strip()

@@ -70,7 +70,7 @@ class SpeechStage:
         loss = words + TOKEN_CTC * tokens + COPY * copied + READ * text
         figures = {"words": words, "tokens": tokens, "copy": copied, "text": text}
         if self.joint:
-            letters = letters_loss(encoding, items)
+            letters = letters_loss(encoding, items, network.alphabet)
             loss, figures = loss + letters, {**figures, "ctc": letters}
         shown = {name: float(value.detach()) for name, value in figures.items()}
         return loss, {**shown, "right": right}, sum(lengths) * FRAME_SECONDS

@@ -1,12 +1,12 @@
-"""The stages of the recipe by name."""
+"""The stages of the recipe by name, and what the trainer asks of each."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import Any
+from typing import Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.nano.encoder_stage import EncoderStage
 from model.nano.evaluate import hear_characters
@@ -15,7 +15,23 @@ from model.nano.speech_stage import SpeechStage
 from model.speech import GraniteSpeech
 
 
-def stage_named(arguments: argparse.Namespace) -> Any:
+class Stage(Protocol):
+    """What a stage of the recipe tells the loop."""
+
+    def trained(self, network: GraniteSpeech) -> list[nn.Parameter]:
+        """The parameters that learn."""
+        ...
+
+    def prepare(self, step: int) -> None:
+        """Called before each step, alone."""
+        ...
+
+    def loss(self, network: GraniteSpeech, step: int, worker: int) -> tuple[Tensor, dict[str, float], float]:
+        """The loss of one worker's batch, figures to print, and the seconds of audio in it."""
+        ...
+
+
+def stage_named(arguments: argparse.Namespace) -> Stage:
     """The stage that a command line asks for."""
     work, seed, seconds, ramp = arguments.work, arguments.seed, arguments.batch_seconds, arguments.ramp_steps
     if arguments.stage == "encoder":

@@ -9,7 +9,6 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from model.config import SpeechConfig
 from model.nano.network import SPECIAL, TEMPLATE, VOCABULARY, hub_config
-from model.nano.templates import TEMPLATES
 from model.nano.texts import templated
 from model.processor import Processor
 from model.tasks import PLAIN
@@ -23,7 +22,7 @@ def tokenizer_of(work: Path) -> Tokenizer:
     if not path.exists():
         rng = random.Random(0)
         sentences = (work / "sentences.txt").read_text("utf8").splitlines()
-        sentences += [templated(rng)[0] for _ in range(TEMPLATED if TEMPLATES else 0)]
+        sentences += [templated(rng)[0] for _ in range(TEMPLATED)]
         learn(sentences).save(str(path))
     return Tokenizer.from_file(str(path))
 

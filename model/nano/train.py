@@ -17,7 +17,7 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from model.nano.evaluate import Judge
 from model.nano.network import hub_config, network_of, new_network, replica
 from model.nano.optimizer import Optimizer
-from model.nano.stages import stage_named, ways_to_listen
+from model.nano.stages import Stage, stage_named, ways_to_listen
 from model.nano.tokens import processor_of
 from model.precision import autocast
 from model.speech import GraniteSpeech
@@ -35,22 +35,6 @@ CLIP = 2.0  # norm of the gradient
 REPORT_STEPS = 50
 SAVE_STEPS = 250
 PARTS = ("encoder", "projector", "language_model")
-
-
-class Stage(Protocol):
-    """What a stage of the recipe tells the loop."""
-
-    def trained(self, network: GraniteSpeech) -> list[nn.Parameter]:
-        """The parameters that learn."""
-        ...
-
-    def prepare(self, step: int) -> None:
-        """Called before each step, alone."""
-        ...
-
-    def loss(self, network: GraniteSpeech, step: int, worker: int) -> tuple[Tensor, dict[str, float], float]:
-        """The loss of one worker's batch, figures to print, and the seconds of audio in it."""
-        ...
 
 
 class Trainer:
@@ -186,14 +170,14 @@ class Progress:
     def pause(self) -> None:
         """What was done until now is not to count: the clock begins anew."""
         self._sums: dict[str, float] = {}
-        self._seconds, self._began = 0.0, time.monotonic()
+        self._steps, self._seconds, self._began = 0, 0.0, time.monotonic()
 
     def add(self, trainer: Trainer, rate: float, figures: dict[str, float], seconds: float) -> None:
         """Takes in a step."""
-        self._seconds += seconds
+        self._steps, self._seconds = self._steps + 1, self._seconds + seconds
         self._sums = {key: self._sums.get(key, 0.0) + value for key, value in figures.items()}
         if trainer.step % REPORT_STEPS == 0:
-            shown = " ".join(f"{key} {value / REPORT_STEPS:.3f}" for key, value in self._sums.items())
+            shown = " ".join(f"{key} {value / self._steps:.3f}" for key, value in self._sums.items())
             hours, speed = trainer.heard_seconds / 3600, self._seconds / (time.monotonic() - self._began)
             line = f"{trainer.step} heard {hours:.2f} h, {speed:.0f} x real time, rate {rate:.1e}, {shown}"
             print(line, flush=True)

@@ -59,7 +59,7 @@ class Query:
                 f"encoding is {encoding[:60]!r}; it must be one of {', '.join(ENCODINGS)}: no files, raw audio"
             )
         if _flag(given, "multichannel"):
-            raise WireError("multichannel is not there; open a connection for each channel")
+            raise WireError("multichannel is not supported; open a connection for each channel")
         name, usual_rate = ENCODINGS[encoding]
         endpointing = _last(given, "endpointing", "true")
         with refusing():

@@ -223,7 +223,7 @@ def _audio(text: Any) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except ValueError as wrong:
-        raise WireError(f"audio is no base64 ({wrong})", "invalid_audio") from None
+        raise WireError(f"audio is not valid base64 ({wrong})", "invalid_audio") from None
 
 
 def _from_beta(values: dict[str, Any]) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def live(network: GraniteSpeech, clip: Tensor, step_ms: int, drafted: bool) -> d
     network.alphabet = Talkative(network.config)
 
     def dictation(cache: KVCache, prompt: Prompt, guarded: bool = True) -> Dictation:
-        return Prescribed(words, drafted, cache, prompt, -1, network.language_model.embed, False, network.lengthening)
+        return Prescribed(words, drafted, cache, prompt, -1, network.language_model.embed, False, network.continuations)
 
     with patch.object(network, "dictation", dictation), clocks(network) as parts, Clock() as clock:
         captions = streamed(Engine(network), clip, Options(step_ms=step_ms))

@@ -8,14 +8,14 @@ cursor, so a redraw needs no knowledge of the old width.
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Protocol, TextIO
 
 from rich.cells import cell_len
 
 from clients.formats import Writer
 from clients.plain import printable
+from clients.wrapping import wrap
 from streamer.events import Done, Event, Final, Partial, SpeechStarted
 
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
@@ -145,7 +145,7 @@ class TerminalView:
         # One column stays free: a full line leaves the cursor in a state on which terminals disagree.
         width = max((columns or 80) - 1, 1)  # some pseudo-terminals do not know their size and say 0
         resized, self._width = width != self._width, width
-        leaving = [line for text in said for line in (wrap("", text, width) if dimmed else wrap(text, "", width))]
+        leaving = [line for text in said for line in (wrapped("", text, width) if dimmed else wrapped(text, "", width))]
         staying = self._staying(width, rows or 24)
         # Erasing behind the text, not before it: there is no moment at which the words are gone. Except after a
         # resize: terminals remember which rows they have wrapped, and forget it only when the row is erased.
@@ -163,7 +163,7 @@ class TerminalView:
     def _staying(self, width: int, rows: int) -> list[str]:
         """The lines that the next update replaces."""
         status = [self._status(width)] if self._status else []
-        still_open = wrap(self._committed, self._draft, width)
+        still_open = wrapped(self._committed, self._draft, width)
         return still_open[-max(rows - len(status), 1) :] + status
 
 
@@ -172,31 +172,10 @@ def can_draw(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def wrap(committed: str, draft: str, width: int) -> list[str]:
-    """`committed + draft` as lines of whole words at most `width` cells wide, the draft dimmed. No text, no line."""
-    text = printable(committed + draft)  # one for one, so that the border stays
-    lines: list[tuple[int, int]] = []
-    for word in re.finditer(r"\S+", text):
-        end = word.start()
-        for piece in _pieces(word.group(), width):
-            start, end = end, end + len(piece)
-            if lines and cell_len(text[lines[-1][0] : end]) <= width:
-                lines[-1] = (lines[-1][0], end)
-            else:
-                lines.append((start, end))
-    border = len(committed)
-    return [
-        text[start:end] if end <= border else f"{text[start:border]}{DIM}{text[max(start, border) : end]}{PLAIN}"
-        for start, end in lines
-    ]
-
-
-def _pieces(word: str, width: int) -> Iterator[str]:
-    """The word, cut only if it is wider than a line."""
-    piece = ""
-    for character in word:
-        if piece and cell_len(piece + character) > width:
-            yield piece
-            piece = ""
-        piece += character
-    yield piece
+def wrapped(committed: str, draft: str, width: int) -> list[str]:
+    """`committed + draft` as lines at most `width` cells wide, the draft dimmed. No text, no line."""
+    lines = []
+    for row in wrap(printable(committed), printable(draft), cell_len, width):
+        draft = row.draft.rstrip()
+        lines.append(f"{row.committed}{DIM}{draft}{PLAIN}" if draft else row.committed.rstrip())
+    return lines

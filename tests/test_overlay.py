@@ -15,8 +15,9 @@ from clients.errors import UnauthorizedError, UnreachableError
 from clients.overlay.arguments import parse
 from clients.overlay.board import Board, Shown
 from clients.overlay.look import LEAST_WIDTH, Look, placed, remember, remembered, wide
-from clients.overlay.roll import Roll, Row, wrap
+from clients.overlay.roll import Roll
 from clients.overlay.sources import Outlet, persist
+from clients.wrapping import Row, wrap
 from streamer.events import Event, Final, Partial, SpeechStarted
 
 WORDS = some.lists(some.text("abc", min_size=1, max_size=9), max_size=40).map(" ".join)

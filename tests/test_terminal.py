@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from clients.formats import writer
 from clients.plain import printable
 from clients.suspension import Suspension
-from clients.terminal import EventView, PipeView, TerminalView, wrap
+from clients.terminal import EventView, PipeView, TerminalView, wrapped
 from streamer.events import Done, Event, Final, Partial, SpeechStarted
 
 DIM, PLAIN = "\x1b[2m", "\x1b[0m"
@@ -68,24 +68,24 @@ class Screen:
 
 
 def test_committed_words_are_plain_and_the_draft_is_dimmed() -> None:
-    assert wrap("the quick", " brown fox", 40) == [f"the quick{DIM} brown fox{PLAIN}"]
-    assert wrap("the quick bro", "wn fox", 40) == [f"the quick bro{DIM}wn fox{PLAIN}"]
-    assert wrap("", "the", 40) == [f"{DIM}the{PLAIN}"]
-    assert wrap("the", "", 40) == ["the"]
-    assert wrap("", "", 40) == []
+    assert wrapped("the quick", " brown fox", 40) == [f"the quick{DIM} brown fox{PLAIN}"]
+    assert wrapped("the quick bro", "wn fox", 40) == [f"the quick bro{DIM}wn fox{PLAIN}"]
+    assert wrapped("", "the", 40) == [f"{DIM}the{PLAIN}"]
+    assert wrapped("the", "", 40) == ["the"]
+    assert wrapped("", "", 40) == []
 
 
 def test_lines_break_between_words() -> None:
-    assert wrap("the quick brown fox jumps", "", 10) == ["the quick", "brown fox", "jumps"]
-    assert wrap("incomprehensible", "", 7) == ["incompr", "ehensib", "le"]
+    assert wrapped("the quick brown fox jumps", "", 10) == ["the quick", "brown fox", "jumps"]
+    assert wrapped("incomprehensible", "", 7) == ["incompr", "ehensib", "le"]
 
 
 def test_wide_letters_take_two_cells() -> None:
-    assert wrap("日本語 日本", "", 8) == ["日本語", "日本"]
+    assert wrapped("日本語 日本", "", 8) == ["日本語", "日本"]
 
 
 def test_a_text_cannot_command_the_terminal() -> None:
-    assert wrap("red \x1b[31m alert\x07\x9b2J\n", "", 40) == ["red  [31m alert  2J"]
+    assert wrapped("red \x1b[31m alert\x07\x9b2J\n", "", 40) == ["red  [31m alert  2J"]
 
 
 def test_what_belongs_to_words_stays_in_them() -> None:
@@ -95,7 +95,7 @@ def test_what_belongs_to_words_stays_in_them() -> None:
 
 @given(st.text(max_size=60), st.text(max_size=60), st.integers(2, 20))
 def test_wrapping_loses_no_letter(committed: str, draft: str, width: int) -> None:
-    shown = "".join(wrap(committed, draft, width)).replace(DIM, "").replace(PLAIN, "")
+    shown = "".join(wrapped(committed, draft, width)).replace(DIM, "").replace(PLAIN, "")
     assert "".join(shown.split()) == "".join(printable(committed + draft).split())
 
 
@@ -255,7 +255,7 @@ def test_in_a_real_terminal_a_resize_leaves_no_traces(tmp_path: Path, tmux: Call
     with pipe.open("w", buffering=1) as events:
         for width in [60, 30, 45, 20, 70]:
             tmux("resize-window", "-x", str(width))
-            wanted = "\n".join(wrap(f"{text} drawn at {width}", "", width - 1))
+            wanted = "\n".join(wrapped(f"{text} drawn at {width}", "", width - 1))
 
             def is_drawn(width: int = width, wanted: str = wanted) -> bool:
                 # again and again: tmux tells the new size only a moment later

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from clients.overlay.roll import Measure, Roll, Row
+from clients.overlay.roll import Roll
+from clients.wrapping import Measure, Row
 from streamer.events import Event, Final, Partial, SpeechStarted
 
 

@@ -9,7 +9,7 @@ from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPainterPath, 
 
 from clients.overlay.board import Shown
 from clients.overlay.look import Look
-from clients.overlay.roll import Row, wrap
+from clients.wrapping import Row, wrap
 
 WHITE, DIMMED, AMBER, BLACK = QColor("#ffffff"), QColor("#b4bac2"), QColor("#ffd479"), QColor("#000000")
 BOX = QColor("#101216")

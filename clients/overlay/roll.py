@@ -6,24 +6,10 @@ rows are forgotten.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-
+from clients.wrapping import Measure, Row, wrap
 from model.scripts import apart
 
-Measure = Callable[[str], float]  # the width of a text, in pixels
-
 SPARE_ROWS = 2  # above those seen; what is older is forgotten, by whole rows
-WORDS = re.compile(r"\s*\S+\s*")
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row: what stands for good, and behind it what may change."""
-
-    committed: str = ""
-    draft: str = ""
 
 
 class Roll:
@@ -73,30 +59,3 @@ class Roll:
         self._past = self._past[characters:]
         self._skipped += max(0, characters - len(before))
         return True
-
-
-def wrap(committed: str, draft: str, measure: Measure, width: float) -> Iterator[Row]:
-    """Divides a text into rows that lose no character: a space at a row's end stays there, unseen."""
-    text, border, start, end = committed + draft, len(committed), 0, 0
-
-    def row() -> Row:
-        return Row(text[start : max(start, min(end, border))], text[max(start, border) : end])
-
-    for word in WORDS.finditer(text):
-        if measure(text[start : word.end()].strip()) <= width:
-            end = word.end()
-            continue
-        if end > start:
-            yield row()
-        start, end = word.start(), word.end()
-        while measure(text[start:end].strip()) > width:  # one word, wider than a row
-            end = start + _fitting(text[start:end], measure, width)
-            yield row()
-            start, end = end, word.end()
-    if end > start:
-        yield row()
-
-
-def _fitting(word: str, measure: Measure, width: float) -> int:
-    """How many of its characters fit; at least one."""
-    return next((count for count in range(len(word) - 1, 1, -1) if measure(word[:count]) <= width), 1)

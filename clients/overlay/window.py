@@ -23,7 +23,7 @@ from clients.overlay.bar import HEIGHT, Bar
 from clients.overlay.board import NOTHING, Board, Shown
 from clients.overlay.look import LEAST_WIDTH, MOST_LINES, Look, placed, wide
 from clients.overlay.paint import Painter
-from clients.overlay.roll import Row
+from clients.wrapping import Row
 from streamer.events import Event
 
 GRIP = 12  # pixels at an edge that resize

@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from typing import Any, NoReturn
 
 from clients.formats import FORMATS
 from clients.livefile import MOST_NAME_BYTES, part_of
+from model.errors import GraniteStreamError
 from model.tasks import TASKS, Wish
 from streamer.fields import a_channel
 from streamer.latency import LATENCIES
@@ -200,6 +202,22 @@ def outputs(
         if (directory / name).is_dir():
             parser.error(f"{directory / name} is a directory; move it away, or choose another --output DIR")
     return [directory / name for name in names]
+
+
+def make_directory(directory: Path) -> None:
+    """Makes the directory of `--output`.
+
+    Raises:
+        GraniteStreamError: nothing can be written there.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise GraniteStreamError(
+            f"--output {directory}: cannot be written ({error.strerror}); choose another directory"
+        ) from None
 
 
 def transcript_path(output: Path | None, save: Path | None, form: str) -> Path | None:

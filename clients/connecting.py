@@ -15,12 +15,12 @@ import numpy as np
 from clients.arguments import (
     DONE,
     FAILED,
-    WRONG_USAGE,
     Parser,
     add_speed,
     add_stream_options,
     add_wishes,
     channel,
+    make_directory,
     outputs,
     settle_format,
     stream_options,
@@ -29,7 +29,7 @@ from clients.arguments import (
 from clients.asking import choices, read_token, stream_at
 from clients.background import in_background
 from clients.connection import Captions, once_loaded
-from clients.errors import BadRequestError, CaptionsError
+from clients.errors import CaptionsError
 from clients.formats import FORMATS
 from clients.suspension import Suspension
 from clients.views import Audience
@@ -46,21 +46,18 @@ def main(arguments: Sequence[str], complain: Callable[[str], None]) -> int:
     Raises:
         SystemExit: help was asked for (0), or it makes no sense (2).
         KeyboardInterrupt: the user asked for it; what was heard until then is written down.
+        GraniteStreamError: the daemon cannot be reached or gives up, or a file cannot be read or written.
         OSError: captions cannot be written; a broken pipe has a reader that wants no more.
     """
     given = parse(arguments, complain)
-    try:
-        token = read_token(given.token_file)
-        if given.mic:
-            from clients.speaking import speak  # loads sound libraries
+    token = read_token(given.token_file)
+    if given.mic:
+        from clients.speaking import speak  # loads sound libraries
 
-            return speak(given, token, complain)
-        if given.output:
-            given.output.mkdir(parents=True, exist_ok=True)
-        return asyncio.run(Visit(given, token, complain).run())
-    except CaptionsError as error:
-        complain(str(error))
-        return WRONG_USAGE if isinstance(error, BadRequestError) else FAILED
+        return speak(given, token, complain)
+    if given.output:
+        make_directory(given.output)
+    return asyncio.run(Visit(given, token, complain).run())
 
 
 class Visit:

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from clients.arguments import DONE, INTERRUPTED
 from clients.display import Display
-from clients.errors import CaptionsError
 from clients.formats import writer
 from clients.keys import Keys
 from clients.live import TOO_SLOW, Captioning, Feed
 from clients.livefile import LiveFile
 from clients.status import Status
+from model.errors import GraniteStreamError
 from streamer.devices import Device
 from streamer.microphone import Microphone
 from streamer.saving import SavedSound
@@ -30,16 +30,16 @@ def make_room(path: Path | None) -> None:
     """Makes sure that a file can be made there, and that none is written over.
 
     Raises:
-        CaptionsError: it cannot, or one is there.
+        GraniteStreamError: it cannot, or one is there.
     """
     if path is None:
         return
     if path.exists():
-        raise CaptionsError(f"{path}: already exists; choose another name, or remove it")
+        raise GraniteStreamError(f"{path}: already exists; choose another name, or remove it")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CaptionsError(f"{path.parent}: cannot be written ({error.strerror}); choose another") from None
+        raise GraniteStreamError(f"{path.parent}: cannot be written ({error.strerror}); choose another") from None
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def prepared(given: Namespace, device: Device, notice: str, complain: Complain) 
     """Looks whether files can be written, and shows what is being waited for meanwhile; gives the status to go on with.
 
     Raises:
-        CaptionsError: a file cannot be written.
+        GraniteStreamError: a file cannot be written.
     """
     for path in (given.save, given.transcript):
         make_room(path)

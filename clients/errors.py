@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from clients.plain import one_line
+from model.errors import GraniteStreamError
 
 
-class CaptionsError(Exception):
-    """The root. Raised itself when the server gives up on this stream for a reason of its own."""
+class CaptionsError(GraniteStreamError):
+    """The root of them. Raised itself when the server gives up on this stream for a reason of its own."""
 
 
 class AddressError(CaptionsError):

@@ -6,7 +6,6 @@ import asyncio
 from argparse import Namespace
 from contextlib import ExitStack
 
-from clients.arguments import FAILED
 from clients.asking import stream_at
 from clients.connection import once_loaded
 from clients.console import Complain, caption, prepared
@@ -14,25 +13,22 @@ from clients.remote import EXCUSE, RemoteFeed
 from clients.status import Status
 from streamer.devices import Device
 from streamer.microphone import chosen
-from streamer.portaudio import MicrophoneError, quiet_libraries
+from streamer.portaudio import quiet_libraries
 
 
 def speak(given: Namespace, token: str | None, complain: Complain) -> int:
     """Runs until the user has enough; gives the exit code.
 
     Raises:
-        CaptionsError: the daemon cannot be reached or gives up, or a file cannot be written.
+        GraniteStreamError: the daemon cannot be reached or gives up, the microphone cannot be opened, or a file cannot
+            be written.
         OSError: captions or sound cannot be written any more.
     """
     with quiet_libraries():
-        try:
-            device = chosen(given.microphone)
-            with ExitStack() as waiting:
-                status = waiting.enter_context(prepared(given, device, f"connecting to {given.url}", complain))
-                return asyncio.run(_speak(given, token, device, status, waiting, complain))
-        except MicrophoneError as error:
-            complain(str(error))
-            return FAILED
+        device = chosen(given.microphone)
+        with ExitStack() as waiting:
+            status = waiting.enter_context(prepared(given, device, f"connecting to {given.url}", complain))
+            return asyncio.run(_speak(given, token, device, status, waiting, complain))
 
 
 async def _speak(

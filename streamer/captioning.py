@@ -7,14 +7,12 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from clients.arguments import FAILED
 from clients.console import caption, prepared
-from clients.errors import CaptionsError
 from clients.status import Status
 from streamer.devices import Device
 from streamer.listening import parse
 from streamer.microphone import chosen
-from streamer.portaudio import MicrophoneError, quiet_libraries
+from streamer.portaudio import quiet_libraries
 
 if TYPE_CHECKING:
     from streamer.engine import Engine
@@ -23,19 +21,21 @@ Complain = Callable[[str], None]
 
 
 def main(arguments: Sequence[str], complain: Complain) -> int:
-    """Runs the command and gives its exit code; `complain` tells the user one line."""
+    """Runs the command and gives its exit code; `complain` tells the user one line.
+
+    Raises:
+        SystemExit: help was asked for (0), or it makes no sense (2).
+        GraniteStreamError: there is no such microphone or model, or a file cannot be written.
+        OSError: captions or sound cannot be written any more.
+    """
     given = parse(arguments, complain)
     with quiet_libraries():
-        try:
-            device = chosen(given.microphone)  # before anything is loaded: it may not be there
-            with prepared(given, device, f"loading {given.model}", complain) as status:
-                from streamer.loading import load_engine  # loads torch
+        device = chosen(given.microphone)  # before anything is loaded: it may not be there
+        with prepared(given, device, f"loading {given.model}", complain) as status:
+            from streamer.loading import load_engine  # loads torch
 
-                engine = load_engine(given, given.options)
-            return asyncio.run(_caption(given, device, status, engine, complain))
-        except (MicrophoneError, CaptionsError) as error:
-            complain(str(error))
-            return FAILED
+            engine = load_engine(given, given.options)
+        return asyncio.run(_caption(given, device, status, engine, complain))
 
 
 async def _caption(given: Namespace, device: Device, status: Status, engine: Engine, complain: Complain) -> int:

@@ -26,6 +26,7 @@ from clients.arguments import (
     settle_format,
     stream_options,
 )
+from clients.errors import BadRequestError
 from clients.formats import FORMATS
 from model.errors import GraniteStreamError, WishError
 
@@ -80,7 +81,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if TRACEBACK in os.environ:
             raise
         complain(_one_line(error))
-        return WRONG_USAGE if isinstance(error, WishError) else FAILED
+        return exit_code(error)
+
+
+def exit_code(error: Exception) -> int:
+    """Of a run that an error has ended."""
+    return WRONG_USAGE if isinstance(error, WishError | BadRequestError) else FAILED
 
 
 def _open_closed_streams() -> None:

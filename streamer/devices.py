@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TextIO
 
-from clients.arguments import DONE, FAILED, Parser
+from clients.arguments import DONE, Parser
 from streamer.portaudio import MicrophoneError, quiet_libraries, sounddevice
 
 SERVER_DEVICE = "pulse"  # what PortAudio calls the sound server
@@ -137,16 +137,13 @@ def main(arguments: Sequence[str], complain: Callable[[str], None]) -> int:
 
     Raises:
         SystemExit: help was asked for (0), or it makes no sense (2).
+        MicrophoneError: sound cannot be had.
     """
     parser = Parser(prog="granite-stream devices", description="Lists what can be listened to.", allow_abbrev=False)
     parser.complain = complain
     parser.parse_args(arguments)
-    try:
-        with quiet_libraries():
-            show_devices(sys.stdout)
-    except MicrophoneError as error:
-        complain(str(error))
-        return FAILED
+    with quiet_libraries():
+        show_devices(sys.stdout)
     return DONE
 
 

@@ -103,7 +103,7 @@ async def receive(socket: Line, idle_seconds: float) -> str | bytes:
         async with asyncio.timeout(idle_seconds or None):
             return await socket.recv()
     except TimeoutError:
-        raise Farewell(Close.GOING_AWAY, f"nothing came for {idle_seconds:g} s") from None
+        raise Farewell.idle(idle_seconds) from None
 
 
 @asynccontextmanager
@@ -150,7 +150,7 @@ async def hear(
             async with asyncio.timeout(idle_seconds if idle_seconds and not session.farewell else None):
                 message = await socket.recv()
         except TimeoutError:
-            session.end(Farewell(Close.GOING_AWAY, f"nothing came for {idle_seconds:g} s"))
+            session.end(Farewell.idle(idle_seconds))
             continue
         if hold.farewell.done():
             return  # taken over just now: the other connection has been told from where to replay

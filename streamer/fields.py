@@ -96,26 +96,26 @@ def a_flag(value: Any) -> str | None:
     return None if isinstance(value, bool) else "true or false"
 
 
-def a_prompt(value: Any) -> str | None:
+def a_text(value: Any) -> str | None:
     """A text; how long it may be is known elsewhere."""
     return None if isinstance(value, str) and not HALF_CHARACTER.search(value) else "a text"
 
 
-def a_text(value: Any) -> str | None:
+def a_short_text(value: Any) -> str | None:
     """A text that may be kept."""
     allowed = f"a text of at most {MOST_ID_CHARACTERS} characters"
-    return None if a_prompt(value) is None and len(value) <= MOST_ID_CHARACTERS else allowed
+    return None if a_text(value) is None and len(value) <= MOST_ID_CHARACTERS else allowed
 
 
 def a_channel(value: Any) -> str | None:
     """A name for a channel."""
-    well = a_prompt(value) is None and 1 <= len(value) <= MOST_CHANNEL_CHARACTERS
+    well = a_text(value) is None and 1 <= len(value) <= MOST_CHANNEL_CHARACTERS
     return None if well else f"a text of 1 to {MOST_CHANNEL_CHARACTERS} characters"
 
 
 def texts(value: Any) -> str | None:
     """Texts, as many as a message holds."""
-    return None if isinstance(value, list) and all(a_prompt(each) is None for each in value) else "a list of texts"
+    return None if isinstance(value, list) and all(a_text(each) is None for each in value) else "a list of texts"
 
 
 def some_texts(value: Any) -> str | None:

@@ -22,10 +22,10 @@ CHOICES = ("latency", *BOUNDS)
 WISHES = tuple(field.name for field in fields(Wish) if field.name != "times")
 
 
-def bounded(name: str, milliseconds: float) -> int:
-    """The nearest whole value that an option may have: for clients of others, who do not know our bounds."""
-    low, high = BOUNDS[name]
-    return round(min(max(milliseconds, low), high))
+def nearest_endpoint_ms(asked: float) -> int:
+    """The nearest `endpoint_ms` that there may be: for clients of others, who do not know our bounds."""
+    least, most = BOUNDS["endpoint_ms"]
+    return round(min(max(asked, least), most))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,42 +6,37 @@ from argparse import Namespace
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from clients.arguments import FAILED
 from clients.asking import read_token
 from clients.background import in_thread
-from clients.errors import CaptionsError
 from clients.overlay.arguments import parse
-from clients.overlay.desktop import DesktopError, libraries_missing, prepare
+from clients.overlay.desktop import libraries_missing, prepare
 from clients.overlay.sources import Outlet, follow, hear, hear_far, persist
 from streamer.devices import Device
 from streamer.microphone import chosen
-from streamer.portaudio import MicrophoneError, quiet_libraries
+from streamer.portaudio import quiet_libraries
 
 
 def main(arguments: Sequence[str], complain: Callable[[str], None]) -> int:
-    """Runs the command and gives its exit code; `complain` tells the user one line."""
+    """Runs the command and gives its exit code; `complain` tells the user one line.
+
+    Raises:
+        SystemExit: help was asked for (0), or it makes no sense (2).
+        GraniteStreamError: no window can be shown, there is no such microphone, or a file cannot be read.
+    """
     given = parse(arguments, complain)
     with quiet_libraries():
         try:
-            return _run(given, complain)
-        except (DesktopError, MicrophoneError, CaptionsError) as error:
-            complain(str(error))
-    return FAILED
-
-
-def _run(given: Namespace, complain: Callable[[str], None]) -> int:
-    try:
-        limits = prepare()
-        from clients.overlay import app  # loads Qt
-    except ImportError as error:
-        raise libraries_missing(error) from None
-    if given.order:
-        return app.order(given.order, complain)
-    token = read_token(given.token_file)
-    device = None if given.channel else chosen(given.microphone)
-    if limits:
-        complain(limits)
-    return app.run(given, lambda outlet: _source(given, token, device, outlet), complain)
+            limits = prepare()
+            from clients.overlay import app  # loads Qt
+        except ImportError as error:
+            raise libraries_missing(error) from None
+        if given.order:
+            return app.order(given.order, complain)
+        token = read_token(given.token_file)
+        device = None if given.channel else chosen(given.microphone)
+        if limits:
+            complain(limits)
+        return app.run(given, lambda outlet: _source(given, token, device, outlet), complain)
 
 
 def _source(given: Namespace, token: str | None, device: Device | None, outlet: Outlet) -> Coroutine[Any, Any, None]:

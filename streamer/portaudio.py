@@ -14,11 +14,13 @@ from threading import Thread
 from types import ModuleType
 from typing import TypeVar
 
+from model.errors import GraniteStreamError
+
 Result = TypeVar("Result")
 
 
-class MicrophoneError(Exception):
-    """Sound cannot be had. The message is one line that says what to do."""
+class MicrophoneError(GraniteStreamError):
+    """Sound cannot be had."""
 
 
 def sounddevice() -> ModuleType:

@@ -57,6 +57,11 @@ class Farewell(Exception):  # noqa: N818 - most are none, but a way to end
         super().__init__(reason)
         self.code, self.reason, self.error, self.resumable = code, reason, error, resumable
 
+    @classmethod
+    def idle(cls, seconds: float) -> Farewell:
+        """To a client that sent nothing for so long."""
+        return cls(Close.GOING_AWAY, f"nothing came for {seconds:g} s")
+
 
 class Hold:
     """One connection's hold on a session, until the connection ends or another one takes it over."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import tempfile
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -12,10 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from types import FrameType
 
+from clients.arguments import make_directory
 from clients.progress import ProgressBar
 from clients.suspension import Suspension
 from clients.views import Audience
-from model import AudioError, GraniteStreamError
+from model import AudioError
 from model.features import SAMPLE_RATE
 from streamer.engine import Engine
 from streamer.events import Event, Final
@@ -63,7 +63,7 @@ class Transcription:
         """
         arguments = self._arguments
         if arguments.output:
-            _make_writable(arguments.output)
+            make_directory(arguments.output)
         all_well = True
         for path, output in zip(arguments.files, arguments.outputs, strict=True):
             try:
@@ -126,14 +126,3 @@ class Transcription:
                 stack.enter_context(bar.hidden())
             for event in events:
                 audience.show(event)
-
-
-def _make_writable(directory: Path) -> None:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory):
-            pass
-    except OSError as error:
-        raise GraniteStreamError(
-            f"--output {directory}: cannot be written ({error.strerror}); choose another directory"
-        ) from None

@@ -21,7 +21,7 @@ from streamer.fields import (
     a_count,
     a_flag,
     a_number,
-    a_prompt,
+    a_short_text,
     a_text,
     a_whole,
     field,
@@ -108,7 +108,7 @@ def parse(text: str, plain: Options = PLAIN) -> Message:
         case "watch":
             return Watch(field({"channel": values.get("channel") or ""}, "channel", a_channel))
         case "finalize":
-            return Finalize(field(values, "id", a_text, ""))
+            return Finalize(field(values, "id", a_short_text, ""))
         case "stop":
             return Stop()
         case other:
@@ -116,13 +116,13 @@ def parse(text: str, plain: Options = PLAIN) -> Message:
 
 
 def _start(values: dict[str, Any], plain: Options) -> Start:
-    resume, after = field(values, "resume", a_text, None), field(values, "after", a_count, 0)
+    resume, after = field(values, "resume", a_short_text, None), field(values, "after", a_count, 0)
     if after and resume is None:
         raise WireError(f"after is {after}; it goes with resume, the session that the events are of")
     with refusing():
         options = replace(
             plain,
-            latency=field(values, "latency", a_text, plain.latency),
+            latency=field(values, "latency", a_short_text, plain.latency),
             step_ms=field(values, "step_ms", a_whole, None if values.get("latency") else plain.step_ms),
             endpoint_ms=field(values, "endpoint_ms", a_whole, plain.endpoint_ms),
             max_segment_seconds=field(values, "max_segment_seconds", a_number, plain.max_segment_seconds),
@@ -132,7 +132,7 @@ def _start(values: dict[str, Any], plain: Options) -> Start:
     usual = Start()
     return Start(
         sample_rate=field(values, "sample_rate", a_whole, usual.sample_rate),
-        encoding=field(values, "encoding", a_text, usual.encoding),
+        encoding=field(values, "encoding", a_short_text, usual.encoding),
         channels=field(values, "channels", a_whole, usual.channels),
         options=options,
         words=field(values, "words", a_flag, True),
@@ -145,13 +145,13 @@ def _start(values: dict[str, Any], plain: Options) -> Start:
 
 def _wish(values: dict[str, Any], plain: Wish) -> Wish:
     wish = Wish(
-        task=field(values, "task", a_text, None),
-        language=field(values, "language", a_text, None),
-        target_language=field(values, "target_language", a_text, None),
+        task=field(values, "task", a_short_text, None),
+        language=field(values, "language", a_short_text, None),
+        target_language=field(values, "target_language", a_short_text, None),
         punctuate=field(values, "punctuate", a_flag, None),
         keywords=tuple(field(values, "keywords", some_texts, ())),
         speakers=field(values, "speakers", a_flag, False),
-        prompt=field(values, "prompt", a_prompt, None),
+        prompt=field(values, "prompt", a_text, None),
     )
     if wish.chosen or wish.prompt is not None:
         return wish

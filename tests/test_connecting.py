@@ -16,7 +16,9 @@ import srt
 
 from clients.connecting import main
 from model import GraniteSpeech, Wish
+from model.errors import GraniteStreamError
 from streamer.access import Access, digest
+from streamer.command import exit_code
 from streamer.commit import Policy
 from streamer.latency import BALANCED, LATENCIES, Latency
 from streamer.options import Options
@@ -57,6 +59,9 @@ def connect(capsys: pytest.CaptureFixture[str]) -> Connect:
                 return main([str(argument) for argument in arguments], complaints.append)
             except SystemExit as leaving:
                 return int(leaving.code or 0)
+            except GraniteStreamError as error:  # as the command does it, on the main thread
+                complaints.append(str(error))
+                return exit_code(error)
 
         code = await asyncio.to_thread(run)
         return Result(code, capsys.readouterr().out, "\n".join(complaints))

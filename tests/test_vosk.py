@@ -115,7 +115,7 @@ async def test_an_end_without_audio():
 @pytest.mark.parametrize(
     ("message", "said"),
     [
-        ("{", "no JSON"),
+        ("{", "not JSON"),
         ('{"hello": 1}', "it must be audio, a config, reset or eof"),
         ('{"config": 8000}', "config is 8000; it must be an object"),
         ('{"config": {"sample_rate": "8k"}}', 'config.sample_rate is "8k"; it must be a number'),

@@ -123,9 +123,9 @@ def test_a_wrong_field_is_named_with_its_value_and_what_is_allowed(fields, said)
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("hello", "no JSON"),
-        ("[" * 50_000, "no JSON"),
-        ("7" * 5000, "no JSON"),
+        ("hello", "not JSON"),
+        ("[" * 50_000, "not JSON"),
+        ("7" * 5000, "not JSON"),
         ("7", "the message is 7; it must be an object"),
         ('{"type": ["start"]}', 'type is ["start"]; it must be one of start, watch, finalize, stop'),
         ('{"kind": "start"}', "type is null; it must be one of"),

@@ -139,7 +139,7 @@ async def test_it_describes_itself():
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (b"{\n", "no JSON"),
+        (b"{\n", "not JSON"),
         (b"[]\n", "it must be an object"),
         (b'{"type": 1}\n', "type is 1; it must be a text"),
         (b'{"type": "audio-chunk", "payload_length": 99999999}\n', "at most 1048576 bytes are read"),

@@ -8,13 +8,15 @@ import socket
 import sys
 from pathlib import Path
 
+from model.errors import GraniteStreamError
+
 PAGE = "or open the page /overlay of a daemon instead"
 UNREACHABLE = "the display {!r} cannot be opened; start it within a desktop session"
 LIBRARIES = "apt install libegl1 libxkbcommon-x11-0 libdbus-1-3 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1"
 
 
-class DesktopError(Exception):
-    """No window can be shown here. The message is one line that says what to do."""
+class DesktopError(GraniteStreamError):
+    """No window can be shown here."""
 
 
 def prepare() -> str:

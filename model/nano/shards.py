@@ -35,7 +35,7 @@ class ShardWriter:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._index_path = path.with_suffix(".jsonl")
-        whole = [line for line in _lines(self._index_path) if line.endswith("\n")]
+        whole = _whole_lines(self._index_path)
         self._index_path.write_text("".join(whole), "utf8")
         self.clips = len(whole)
         last = json.loads(whole[-1]) if whole else {"start": 0, "samples": 0}
@@ -70,12 +70,10 @@ class Shard:
 
     def __init__(self, path: Path) -> None:
         self.name = path.stem
-        lines = [line for line in _lines(path.with_suffix(".jsonl")) if line.endswith("\n")]
-        self.clips = [Clip(**json.loads(line)) for line in lines]
+        self.clips = [Clip(**json.loads(line)) for line in _whole_lines(path.with_suffix(".jsonl"))]
         length = sum(clip.samples for clip in self.clips)
         # where `align` has been: the sample after each word of each clip
-        lines = [line for line in _lines(path.with_suffix(".ends")) if line.endswith("\n")]
-        self.ends: list[list[int]] = [json.loads(line) for line in lines]
+        self.ends: list[list[int]] = [json.loads(line) for line in _whole_lines(path.with_suffix(".ends"))]
         self._index = {(clip.start, clip.text): index for index, clip in enumerate(self.clips)}
         audio = path.with_suffix(".pcm")
         self._audio = np.memmap(audio, "<i2", "r", shape=(length,)) if length else np.zeros(0, np.int16)
@@ -101,5 +99,7 @@ def shards_of(folder: Path) -> Iterator[Shard]:
         yield Shard(path)
 
 
-def _lines(path: Path) -> list[str]:
-    return path.read_text("utf8").splitlines(keepends=True) if path.exists() else []
+def _whole_lines(path: Path) -> list[str]:
+    """Without the last one if it was only begun; none where there is no such file."""
+    lines = path.read_text("utf8").splitlines(keepends=True) if path.exists() else []
+    return [line for line in lines if line.endswith("\n")]

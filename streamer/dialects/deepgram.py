@@ -26,7 +26,7 @@ from streamer.dialogue import Opened, attend
 from streamer.events import Done, Error, Event, Final, Finalized, Partial, SpeechStarted, Word
 from streamer.fields import WireError, parse_object, refusing, shown
 from streamer.line import Line
-from streamer.options import Options, bounded
+from streamer.options import Options, nearest_endpoint_ms
 from streamer.session import Farewell, Session
 from streamer.sessions import Sessions
 from streamer.wire import Close, Start
@@ -67,7 +67,7 @@ class Query:
             options = replace(plain, partials=_flag(given, "interim_results"), wish=_formatted(given, wish))
             if endpointing not in ("true", "false"):
                 asked = _whole(given, "endpointing", 0)  # usually 10 ms: less than words need
-                options = replace(options, endpoint_ms=bounded("endpoint_ms", asked))
+                options = replace(options, endpoint_ms=nearest_endpoint_ms(asked))
         start = Start(_whole(given, "sample_rate", usual_rate), name, _whole(given, "channels", 1), options)
         return cls(
             start,

@@ -20,7 +20,7 @@ from typing import Any
 from streamer.fields import (
     WireError,
     a_flag,
-    a_text,
+    a_short_text,
     a_whole,
     an_object,
     field,
@@ -30,7 +30,7 @@ from streamer.fields import (
     shown,
     some_texts,
 )
-from streamer.options import Options, bounded
+from streamer.options import Options, nearest_endpoint_ms
 from streamer.wire import Start
 
 MOST_CHARACTERS = 2**20  # of a message: as much as the socket takes, 16 s of audio at 24 kHz
@@ -124,7 +124,7 @@ class Configuration:
     def _with_transcription(self, values: dict[str, Any], within: str) -> Configuration:
         wish, options = self.options.wish, self.options
         if "language" in values:
-            language = field(values, "language", a_text, "", within).partition("-")[0]
+            language = field(values, "language", a_short_text, "", within).partition("-")[0]
             wish = replace(wish, language=language or None)
         if "keywords" in values:
             wish = replace(wish, keywords=tuple(field(values, "keywords", some_texts, (), within)))
@@ -138,7 +138,7 @@ class Configuration:
         kind = field(values, "type", one_of("server_vad", "semantic_vad"), "server_vad", within)
         eagerness = field(values, "eagerness", one_of(*EAGERNESS), "auto", within)
         silence = field(values, "silence_duration_ms", a_whole, self.usual_endpoint_ms, within)
-        endpoint = EAGERNESS[eagerness] if kind == "semantic_vad" else bounded("endpoint_ms", silence)
+        endpoint = EAGERNESS[eagerness] if kind == "semantic_vad" else nearest_endpoint_ms(silence)
         return replace(self, turns=kind, eagerness=eagerness, options=replace(self.options, endpoint_ms=endpoint))
 
 
@@ -173,7 +173,7 @@ def id_of(text: str | bytes) -> str | None:
         name = parse_object(text, MOST_CHARACTERS).get("event_id") if isinstance(text, str) else None
     except WireError:
         return None
-    return name if a_text(name) is None else None
+    return name if a_short_text(name) is None else None
 
 
 def new_id(kind: str) -> str:

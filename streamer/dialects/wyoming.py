@@ -23,7 +23,7 @@ from streamer.access import Access
 from streamer.dialects.growing import Growing
 from streamer.dialogue import farewell_for, sending, tell
 from streamer.events import Done, Error, Event, Final, Partial
-from streamer.fields import WireError, a_text, a_whole, an_object, parse_object, refusing, shown, texts
+from streamer.fields import WireError, a_short_text, a_whole, an_object, parse_object, refusing, shown, texts
 from streamer.fields import field as value_of
 from streamer.options import Options
 from streamer.pages import Health
@@ -116,7 +116,7 @@ class Pipe:
                 line = await self._reader.readline()
                 return await self._message(line) if line else None
         except TimeoutError:
-            raise Farewell(Close.GOING_AWAY, f"nothing came for {idle_seconds:g} s") from None
+            raise Farewell.idle(idle_seconds) from None
         except ValueError as wrong:  # of readline; a WireError is one, too
             raise wrong if isinstance(wrong, WireError) else WireError("the line is too long", "too_big") from None
         except (asyncio.IncompleteReadError, OSError):
@@ -124,7 +124,7 @@ class Pipe:
 
     async def _message(self, line: bytes) -> Message:
         values = parse_object(line.decode(errors="replace"))
-        kind = value_of(values, "type", a_text, "")
+        kind = value_of(values, "type", a_short_text, "")
         data = value_of(values, "data", an_object, {})
         if behind := await self._behind(values, "data_length", LINE_BYTES):
             data = {**data, **parse_object(behind.decode(errors="replace"), LINE_BYTES)}
@@ -184,7 +184,7 @@ class Client:
             case "describe":
                 await self.pipe.send(str(Message("info", _info(self.sessions))))
             case "ping":
-                await self.pipe.send(str(Message("pong", {"text": value_of(message.data, "text", a_text)})))
+                await self.pipe.send(str(Message("pong", {"text": value_of(message.data, "text", a_short_text)})))
             case "transcribe":
                 self.options = _wanted(self.sessions.limits.options, message.data)
             case "audio-start":
@@ -345,7 +345,7 @@ def error(code: str, message: str) -> str:
 
 def _wanted(plain: Options, data: dict[str, Any]) -> Options:
     names, terms = (value_of(data, name, texts, []) for name in ("transcript_names", "transcript_terms"))
-    language = value_of(data, "language", a_text, "").partition("-")[0]
+    language = value_of(data, "language", a_short_text, "").partition("-")[0]
     with refusing():
         return plain.hinted([*names, *terms], language)
 

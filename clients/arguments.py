@@ -29,13 +29,17 @@ COMPUTE = ("auto", "cpu", "cuda", "mps")  # what --device means for the network;
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
+Complain = Callable[[str], None]  # tells the user one line
 Group = argparse._ActionsContainer  # a parser, or a group of its options
 
 
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line; the usage is one option away."""
 
-    complain: Callable[[str], None]
+    def __init__(self, complain: Complain, **options: Any) -> None:
+        """An option is not abbreviated: scripts would break when another one begins like it."""
+        super().__init__(allow_abbrev=False, **options)
+        self.complain = complain
 
     def parse_intermixed_args(  # type: ignore[override]  # nobody passes a namespace
         self, args: Sequence[str]

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import numpy as np
 from clients.arguments import (
     DONE,
     FAILED,
+    Complain,
     Parser,
     add_speed,
     add_stream_options,
@@ -40,7 +41,7 @@ from streamer.recordings import AudioError, open_recording
 TURN_SAMPLES = SAMPLE_RATE // 10  # what is sent at once
 
 
-def main(arguments: Sequence[str], complain: Callable[[str], None]) -> int:
+def main(arguments: Sequence[str], complain: Complain) -> int:
     """Runs the command and gives its exit code; `complain` tells the user one line.
 
     Raises:
@@ -63,7 +64,7 @@ def main(arguments: Sequence[str], complain: Callable[[str], None]) -> int:
 class Visit:
     """Brings the recordings to the daemon one after the other, each as a stream of its own."""
 
-    def __init__(self, given: argparse.Namespace, token: str | None, complain: Callable[[str], None]) -> None:
+    def __init__(self, given: argparse.Namespace, token: str | None, complain: Complain) -> None:
         self._given, self._token, self._complain = given, token, complain
         self._interruptions, self._suspension = 0, Suspension()
         self._speaking: asyncio.Task[None] | None = None
@@ -139,14 +140,13 @@ class Visit:
             everything.cancel()
 
 
-def parse(arguments: Sequence[str], complain: Callable[[str], None]) -> argparse.Namespace:
+def parse(arguments: Sequence[str], complain: Complain) -> argparse.Namespace:
     """What the user typed, checked without asking the daemon.
 
     Raises:
         SystemExit: help was asked for (0), or it makes no sense (2).
     """
-    parser = _parser()
-    parser.complain = complain
+    parser = _parser(complain)
     given = parser.parse_intermixed_args(arguments)
     _check_source(parser, given)
     settle_format(parser, given)
@@ -175,12 +175,12 @@ def _check_source(parser: Parser, given: argparse.Namespace) -> None:
         parser.error("standard input is a terminal; pipe a recording into granite-stream, or name a file")
 
 
-def _parser() -> Parser:
+def _parser(complain: Complain) -> Parser:
     parser = Parser(
+        complain,
         prog="granite-stream connect",
         usage="granite-stream connect URL FILE…|--mic [options]",
         description="Live captions of recordings or of a microphone, from a daemon: granite-stream serve.",
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add("url", metavar="URL", help="ws://HOST:PORT, wss://HOST:PORT or HOST:PORT")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from clients.arguments import DONE, INTERRUPTED
+from clients.arguments import DONE, INTERRUPTED, Complain
 from clients.display import Display
 from clients.formats import writer
 from clients.keys import Keys
@@ -22,7 +22,6 @@ from streamer.devices import Device
 from streamer.microphone import Microphone
 from streamer.saving import SavedSound
 
-Complain = Callable[[str], None]
 OpenFeed = Callable[[Captioning, Display], Feed]
 
 

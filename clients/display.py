@@ -6,6 +6,7 @@ import errno
 from collections.abc import Callable
 from typing import TextIO
 
+from clients.arguments import Complain
 from clients.formats import clock, mark_text, writer
 from clients.livefile import LiveFile
 from clients.promised import Promised
@@ -21,7 +22,7 @@ class Display:
         self,
         out: TextIO,
         err: TextIO,
-        complain: Callable[[str], None],
+        complain: Complain,
         status: Status,
         form: str = "text",
         model: str = "",

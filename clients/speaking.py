@@ -6,9 +6,10 @@ import asyncio
 from argparse import Namespace
 from contextlib import ExitStack
 
+from clients.arguments import Complain
 from clients.asking import stream_at
 from clients.connection import once_loaded
-from clients.console import Complain, caption, prepared
+from clients.console import caption, prepared
 from clients.remote import EXCUSE, RemoteFeed
 from clients.status import Status
 from streamer.devices import Device

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
-from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
+from clients.arguments import Complain
 from clients.formats import writer
 from clients.livefile import LiveFile, part_of
 from clients.promised import Promised
@@ -18,9 +18,7 @@ from streamer.events import Done, Event, Final
 class Audience:
     """The views of one recording, chosen once; as a context it leaves a terminal clean, and keeps what was heard."""
 
-    def __init__(
-        self, out: TextIO, complain: Callable[[str], None], given: Namespace, model: str, output: Path | None
-    ) -> None:
+    def __init__(self, out: TextIO, complain: Complain, given: Namespace, model: str, output: Path | None) -> None:
         """Shows on `out`, or writes to `output` if there is one.
 
         Args:

@@ -8,8 +8,9 @@ One forward reads what changed, the suffix and a draft: the last hypothesis and 
 tells the greedy token after each position. The draft stands as far as it agrees; where it does not, the greedy token
 takes its place and the rest is tried behind that one. Once this gets nowhere, tokens are written one by one until one
 of them is met in what is left of the draft. So a good draft costs one forward and a bad one no more of them than
-decoding without it would; the result is the same. Committed tokens are forced: they stand whether greedy decoding
-still agrees or not, and what follows them must not lengthen the last committed word.
+decoding without it would; the result is the same. (It is greedy speculative decoding, https://arxiv.org/abs/2211.17192,
+whose drafts cost nothing.) Committed tokens are forced: they stand whether greedy decoding still agrees or not, and
+what follows them must not lengthen the last committed word.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Two bounds on what a language model may make of audio: loops and inventions end here. Offline and live share them."""
+"""Two bounds on what a language model may make of audio: repetition loops and hallucinations end here."""
 
 from __future__ import annotations
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from clients.arguments import Complain
 from clients.console import caption, prepared
 from clients.status import Status
 from streamer.devices import Device
@@ -16,8 +17,6 @@ from streamer.portaudio import quiet_libraries
 
 if TYPE_CHECKING:
     from streamer.engine import Engine
-
-Complain = Callable[[str], None]
 
 
 def main(arguments: Sequence[str], complain: Complain) -> int:

@@ -124,14 +124,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
+        complain,
         prog="granite-stream",
         usage="granite-stream FILE… [--live] [options]",
         description="Writes down speech while it is being spoken, with IBM Granite Speech, on your own machine.",
         epilog=HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
-    parser.complain = complain
     parser.add_argument("files", nargs="+", metavar="FILE", help="any audio or video file; - reads standard input")
     parser.add_argument("--format", choices=FORMATS, help="of the transcript (default: text)")
     parser.add_argument("--output", metavar="DIR", type=Path, help="write each transcript to a file there")

@@ -4,6 +4,9 @@ How much evidence a word needs depends on how likely the model holds it: a ladde
 have written it the same, and everything before it, and how long ago it must have ended, so that what is said now cannot
 change it. A last word, with nothing behind it that would tell that it is whole, must have ended longer ago. Words are
 committed whole and in order. To be committed a word needs both kinds of evidence, to be shown one of them.
+
+It is local agreement (https://arxiv.org/abs/2005.11185; for Whisper, https://arxiv.org/abs/2307.14743), where how many
+hypotheses must agree depends on the model's confidence, and with a margin to the live edge.
 """
 
 from __future__ import annotations

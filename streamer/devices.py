@@ -11,11 +11,11 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TextIO
 
-from clients.arguments import DONE, Parser
+from clients.arguments import DONE, Complain, Parser
 from streamer.portaudio import MicrophoneError, quiet_libraries, sounddevice
 
 SERVER_DEVICE = "pulse"  # what PortAudio calls the sound server
@@ -132,15 +132,14 @@ def show_devices(out: TextIO) -> None:
     out.write("* is the default. Choose another by number or name: granite-stream --mic --device NAME\n")
 
 
-def main(arguments: Sequence[str], complain: Callable[[str], None]) -> int:
+def main(arguments: Sequence[str], complain: Complain) -> int:
     """`granite-stream devices`.
 
     Raises:
         SystemExit: help was asked for (0), or it makes no sense (2).
         MicrophoneError: sound cannot be had.
     """
-    parser = Parser(prog="granite-stream devices", description="Lists what can be listened to.", allow_abbrev=False)
-    parser.complain = complain
+    parser = Parser(complain, prog="granite-stream devices", description="Lists what can be listened to.")
     parser.parse_args(arguments)
     with quiet_libraries():
         show_devices(sys.stdout)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from clients.arguments import (
+    Complain,
     Parser,
     add_devices,
     add_model_options,
@@ -27,14 +28,13 @@ granite-stream devices   lists the microphones, and what plays on this machine
 exit codes: 0 ended as asked, 1 failed at run time, 2 wrong usage"""
 
 
-def parse(arguments: Sequence[str], complain: Callable[[str], None]) -> Namespace:
+def parse(arguments: Sequence[str], complain: Complain) -> Namespace:
     """The run that these arguments describe: `microphone` (or None), `device`, `transcript` (or None), `options`, ….
 
     Raises:
         SystemExit: help was asked for (0), or it makes no sense (2).
     """
-    parser = _parser()
-    parser.complain = complain
+    parser = _parser(complain)
     given = parser.parse_intermixed_args(arguments)
     if given.files:
         parser.error("--mic listens to a microphone; leave it out to transcribe recordings")
@@ -47,14 +47,14 @@ def parse(arguments: Sequence[str], complain: Callable[[str], None]) -> Namespac
     return given
 
 
-def _parser() -> Parser:
+def _parser(complain: Complain) -> Parser:
     parser = Parser(
+        complain,
         prog="granite-stream --mic",
         usage="granite-stream --mic [--device NAME] [options]",
         description="Live captions of a microphone, or of what plays on this machine.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     for flag in ("--mic", "--live"):  # said already
         parser.add_argument(flag, action="store_true", help=argparse.SUPPRESS)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
 import torch
 
-from clients.arguments import DONE, Parser, add_compute, number
+from clients.arguments import DONE, Complain, Parser, add_compute, number
 from model.checkpoint import size as size_of
 from model.files import NANO
 from model.hub import Repository
@@ -47,7 +47,7 @@ class Row:
 HEADER = Row("name", "parameters", tuple(form.name for form in FORMS), "cached", "fits here", "keeps up (est.)", "note")
 
 
-def main(arguments: Sequence[str], complain: Callable[[str], None]) -> int:
+def main(arguments: Sequence[str], complain: Complain) -> int:
     """`granite-stream models`."""
     given = parse(arguments, complain)
     if given.threads:
@@ -56,14 +56,14 @@ def main(arguments: Sequence[str], complain: Callable[[str], None]) -> int:
     return DONE
 
 
-def parse(arguments: Sequence[str], complain: Callable[[str], None]) -> Namespace:
+def parse(arguments: Sequence[str], complain: Complain) -> Namespace:
     """What the user typed."""
     parser = Parser(
+        complain,
         prog="granite-stream models",
         description="The models that --model knows by name; memory is that of the weights and a tenth, and whether "
         "one keeps up with speech is estimated from layers that are timed for a few seconds.",
     )
-    parser.complain = complain
     step = Options().update_ms
     parser.add_argument(
         "--step",

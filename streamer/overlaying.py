@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
+from clients.arguments import Complain
 from clients.asking import read_token
 from clients.background import in_thread
 from clients.overlay.arguments import parse
@@ -16,7 +17,7 @@ from streamer.microphone import chosen
 from streamer.portaudio import quiet_libraries
 
 
-def main(arguments: Sequence[str], complain: Callable[[str], None]) -> int:
+def main(arguments: Sequence[str], complain: Complain) -> int:
     """Runs the command and gives its exit code; `complain` tells the user one line.
 
     Raises:

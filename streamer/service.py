@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.server import Server as Listener
 
-from clients.arguments import DONE, FAILED, WRONG_USAGE
+from clients.arguments import DONE, FAILED, WRONG_USAGE, Complain
 from clients.background import in_thread
 from model.tasks import LANGUAGES
 from streamer import logs
@@ -30,14 +30,14 @@ log = logging.getLogger("granite_stream")
 LAST_WORDS_SECONDS = 2.0  # for errors to reach the clients when the network has died
 
 
-def main(arguments: Sequence[str], complain: Callable[[str], None]) -> int:
+def main(arguments: Sequence[str], complain: Complain) -> int:
     """Runs the service until a signal ends it; gives the exit code."""
     serving = parse(arguments, complain)
     logs.set_up(serving.log_json)
     return asyncio.run(run(serving, lambda: _load(serving), complain))
 
 
-async def run(serving: Serving, load_engine: Callable[[], Engine], complain: Callable[[str], None]) -> int:
+async def run(serving: Serving, load_engine: Callable[[], Engine], complain: Complain) -> int:
     """The whole life: listening, loading, ready, draining. The port answers from the beginning."""
     from model.errors import GraniteStreamError, WishError
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import ssl
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from clients.arguments import (
+    Complain,
     Parser,
     add_compute,
     add_model_options,
@@ -46,14 +47,13 @@ class Serving:
     model: Namespace  # what `add_model_options` and `add_compute` ask
 
 
-def parse(arguments: Sequence[str], complain: Callable[[str], None]) -> Serving:
+def parse(arguments: Sequence[str], complain: Complain) -> Serving:
     """The service that these arguments describe.
 
     Raises:
         SystemExit: help was asked for (0), or they make no sense, or a file they name cannot be used (2).
     """
-    parser = _parser()
-    parser.complain = complain
+    parser = _parser(complain)
     given = parser.parse_args(arguments)
     try:
         return _serving(given, stream_options(parser, given))
@@ -120,13 +120,13 @@ def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
     return context
 
 
-def _parser() -> Parser:
+def _parser(complain: Complain) -> Parser:
     parser = Parser(
+        complain,
         prog="granite-stream serve",
         description="The daemon: live captions for many speakers, over WebSockets.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=number(int, 0, 65_535), default=8765, help="(default: 8765; 0: any free one)")

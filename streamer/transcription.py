@@ -5,13 +5,13 @@ from __future__ import annotations
 import signal
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from types import FrameType
 
-from clients.arguments import make_directory
+from clients.arguments import Complain, make_directory
 from clients.progress import ProgressBar
 from clients.suspension import Suspension
 from clients.views import Audience
@@ -49,7 +49,7 @@ class Interruption:
 class Transcription:
     """Transcribes the files one after the other with one engine."""
 
-    def __init__(self, arguments: Namespace, complain: Callable[[str], None]) -> None:
+    def __init__(self, arguments: Namespace, complain: Complain) -> None:
         """Takes what `streamer.command.parse` found; `complain` tells the user one line."""
         self._arguments, self._complain = arguments, complain
         self._interruption, self._suspension = Interruption(), Suspension()

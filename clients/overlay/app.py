@@ -14,7 +14,7 @@ from PySide6.QtCore import QObject, QSocketNotifier, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QIcon, QPainter, QPixmap
 from PySide6.QtWidgets import QApplication, QMenu, QSystemTrayIcon
 
-from clients.arguments import DONE, FAILED
+from clients.arguments import DONE, FAILED, Complain
 from clients.overlay.board import Board
 from clients.overlay.control import HERE, Control, socket_name, tell
 from clients.overlay.desktop import is_composited
@@ -26,7 +26,6 @@ LEAVING_SECONDS = 3.0  # for the source to give the microphone back
 LOCKED = "the overlay is locked: granite-stream overlay --unlock lets you move it, --quit ends it"
 UNREACHABLE = "the overlay is not locked, as --unlock could not reach it: {} is taken, or its directory is gone"
 
-Complain = Callable[[str], None]
 OpenSource = Callable[[Outlet], Coroutine[Any, Any, None]]
 
 

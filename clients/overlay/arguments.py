@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from clients.arguments import (
+    Complain,
     Parser,
     add_devices,
     add_model_options,
@@ -31,14 +32,13 @@ What was chosen last is remembered in {config_file()}
 exit codes: 0 ended as asked, 1 failed at run time, 2 wrong usage"""
 
 
-def parse(arguments: Sequence[str], complain: Callable[[str], None]) -> argparse.Namespace:
+def parse(arguments: Sequence[str], complain: Complain) -> argparse.Namespace:
     """The overlay that these arguments describe: `look`, `order` (or None), `microphone` (or None), `choices`, ….
 
     Raises:
         SystemExit: help was asked for (0), or it makes no sense (2).
     """
-    parser = _parser()
-    parser.complain = complain
+    parser = _parser(complain)
     given = parser.parse_args(arguments)
     if given.channel and not given.url:
         parser.error("--channel is one of a daemon; name it: granite-stream overlay URL --channel NAME")
@@ -71,14 +71,14 @@ def _is_given(parser: Parser, given: argparse.Namespace, name: str) -> bool:
     return bool(getattr(given, name) != parser.get_default(name))
 
 
-def _parser() -> Parser:
+def _parser(complain: Complain) -> Parser:
     parser = Parser(
+        complain,
         prog="granite-stream overlay",
         usage="granite-stream overlay [URL [--channel NAME]] [options]",
         description="Captions over any window: of a microphone, or of what others say at a daemon.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add("url", nargs="?", metavar="URL", help="of a daemon: ws://HOST:PORT, wss://HOST:PORT or HOST:PORT")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from functools import partial
 from typing import TextIO
 
 from clients.arguments import Complain
-from clients.formats import clock, mark_text, writer
+from clients.formats import clock, mark_text
 from clients.livefile import LiveFile
 from clients.promised import Promised
 from clients.status import Status, line
-from clients.terminal import EventView, PipeView, TerminalView, View, can_draw
+from clients.terminal import EventView, TerminalView, can_draw, view_on
 from streamer.events import Event, Final
 
 
@@ -43,16 +44,10 @@ class Display:
         """
         self._complain, self._status, self._file = complain, status, file
         self._promised = Promised()
-        self._screen: TerminalView | None = None  # shows the status line
-        self._captions: View
         self._in_window, self._closed = out.isatty(), False  # captions are on a terminal; it is gone
-        show_status = lambda width: line(status, width)  # noqa: E731
-        if events:
-            self._captions = EventView(out)
-        elif form == "text" and can_draw(out):
-            self._captions = self._screen = TerminalView(out, status=show_status)
-        else:
-            self._captions = PipeView(out, writer(form, model))
+        show_status = partial(line, status)
+        self._captions = view_on(out, form, model, events, status=show_status)
+        self._screen = self._captions if isinstance(self._captions, TerminalView) else None  # shows the status line
         # Events come so often that a status line between them would only flicker.
         if self._screen is None and can_draw(err) and not (events and can_draw(out)):
             self._screen = TerminalView(err, status=show_status)

@@ -1,4 +1,4 @@
-"""Views on a terminal or a pipe: events in, characters out. Chosen once; nobody else asks what stdout is.
+"""Views on a terminal or a pipe: events in, characters out.
 
 The live view redraws nothing but the open segment. Its cursor rests, hidden, on the first cell of that segment: when
 the window changes its width, terminals that reflow their text and terminals that do not both keep that cell under the
@@ -13,7 +13,7 @@ from typing import Protocol, TextIO
 
 from rich.cells import cell_len
 
-from clients.formats import Writer
+from clients.formats import Writer, writer
 from clients.plain import printable
 from clients.wrapping import wrap
 from streamer.events import Done, Event, Final, Partial, SpeechStarted
@@ -165,6 +165,31 @@ class TerminalView:
         status = [self._status(width)] if self._status else []
         still_open = wrapped(self._committed, self._draft, width)
         return still_open[-max(rows - len(status), 1) :] + status
+
+
+def view_on(
+    out: TextIO,
+    form: str,
+    model: str,
+    events: bool = False,
+    live: bool = True,
+    status: Callable[[int], str] | None = None,
+) -> View:
+    """The view that suits `out`: events, captions that grow where they can be drawn, or finals in this format.
+
+    Args:
+        out: a terminal or a pipe.
+        form: the format of finals; only text is drawn.
+        model: what they say they were made with.
+        events: wanted instead of captions.
+        live: captions are to grow.
+        status: see `TerminalView`.
+    """
+    if events:
+        return EventView(out)
+    if live and form == "text" and can_draw(out):
+        return TerminalView(out, status=status)
+    return PipeView(out, writer(form, model))
 
 
 def can_draw(stream: TextIO) -> bool:

@@ -11,7 +11,7 @@ from clients.arguments import Complain
 from clients.formats import writer
 from clients.livefile import LiveFile, part_of
 from clients.promised import Promised
-from clients.terminal import EventView, PipeView, TerminalView, View, can_draw
+from clients.terminal import EventView, TerminalView, View, view_on
 from streamer.events import Done, Event, Final
 
 
@@ -37,14 +37,10 @@ class Audience:
         self._file: LiveFile | None = None  # made once there is something to keep
         self._writer, self._done = writer(given.format, model), Done(0.0)
         self._promised = Promised()
-        self._views: list[View] = []
-        shown = "text" if output else given.format
-        if given.events:
-            self._views.append(EventView(out))
-        elif given.live and shown == "text" and can_draw(out):
-            self._views.append(TerminalView(out))
-        elif given.live or not output:
-            self._views.append(PipeView(out, writer(shown, model)))
+        self._view: View | None = None
+        if given.events or given.live or not output:
+            shown = "text" if output else given.format
+            self._view = view_on(out, shown, model, events=given.events, live=given.live)
 
     def __enter__(self) -> Audience:
         return self
@@ -56,10 +52,10 @@ class Audience:
                 self._keep(final)
             if self._file:
                 self._file.close()
-            for view in self._views:
-                if final and not isinstance(view, EventView):
-                    view.show(final)
-                view.close()
+            if self._view:
+                if final and not isinstance(self._view, EventView):
+                    self._view.show(final)
+                self._view.close()
         finally:
             if self._file and not self._whole:
                 self._complain(f"{self._part} is as far as it was heard")
@@ -73,19 +69,18 @@ class Audience:
         self._promised.take(event)
         match event:
             case Final():
-                self._keep(event)  # before all views: a terminal may have been closed
+                self._keep(event)  # before it is shown: a terminal may have been closed
             case Done():
                 self._done = event
                 if self._file:
                     self._file.show(event)
-        for view in self._views:
-            view.show(event)
+        if self._view:
+            self._view.show(event)
 
     def leave(self) -> None:
         """Leaves a terminal to another program until there is something to show; may be called at any moment."""
-        for view in self._views:
-            if isinstance(view, TerminalView):
-                view.leave()
+        if isinstance(self._view, TerminalView):
+            self._view.leave()
 
     def write(self) -> None:
         """Gives the transcript its name: it is whole. What had that name before is there until then."""

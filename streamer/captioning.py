@@ -1,4 +1,4 @@
-"""`granite-stream --mic`: from a microphone to captions. Only here do sound, network and screen meet."""
+"""`granite-stream --mic`: from a microphone to captions."""
 
 from __future__ import annotations
 

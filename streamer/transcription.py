@@ -1,4 +1,4 @@
-"""One run of the command: recordings in, words to the terminal, the pipe and the files. Only here does all meet."""
+"""One run of the command: recordings in, words to the terminal, the pipe and the files."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ import numpy as np
 from clients.arguments import (
     DONE,
     FAILED,
+    INTERRUPTED,
     Complain,
     Parser,
     add_speed,
@@ -46,7 +47,6 @@ def main(arguments: Sequence[str], complain: Complain) -> int:
 
     Raises:
         SystemExit: help was asked for (0), or it makes no sense (2).
-        KeyboardInterrupt: the user asked for it; what was heard until then is written down.
         GraniteStreamError: the daemon cannot be reached or gives up, or a file cannot be read or written.
         OSError: captions cannot be written; a broken pipe has a reader that wants no more.
     """
@@ -86,7 +86,7 @@ class Visit:
         except asyncio.CancelledError:
             if not self._interruptions:
                 raise
-            raise KeyboardInterrupt from None
+            return INTERRUPTED
         return code
 
     async def _transcribe(self, path: str, output: Path | None) -> None:

@@ -130,6 +130,7 @@ class Captions:
         self._stopped = self._done = False
         self._progressed = False  # whether this connection brought anything
         self._failure: BaseException | None = None
+        self._left = False
         self._socket: Line | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._more, self._room, self._news = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -199,6 +200,8 @@ class Captions:
     def _check(self) -> None:
         if self._failure is not None:
             raise self._failure
+        if self._left:
+            raise CaptionsError("the stream was left; connect again for another one")
         if self._stopped:
             raise ValueError("the stream was stopped; connect again for another one")
 
@@ -210,6 +213,7 @@ class Captions:
         self._keeper = asyncio.create_task(self._keep(self._socket))
 
     async def _close(self) -> None:
+        self._left = True
         if self._keeper is not None:
             self._keeper.cancel()  # what it had not sent or read is of no interest any more
             await asyncio.wait([self._keeper])

@@ -105,7 +105,7 @@ class Door:
             )
             assert isinstance(line, Line), "that is what was asked for"
             return line
-        except (OSError, InvalidHandshake, InvalidURI, InvalidProxy, ImportError) as error:
+        except (OSError, InvalidHandshake, InvalidURI, InvalidProxy, ImportError, UnicodeError) as error:
             raise self._explain(error, proxy) from None
 
     def _explain(self, error: Exception, proxy: str | None) -> CaptionsError:
@@ -122,7 +122,7 @@ class Door:
                 return of_status(where, error.response.status_code, told)
             case InvalidMessage(__cause__=EOFError()) | ConnectionResetError():
                 return self._hung_up()
-            case InvalidURI():
+            case InvalidURI() | UnicodeError():  # the latter: a part of the host's name is empty, or too long
                 return AddressError(f"{where}: is not a server's address; write ws://HOST:PORT")
             case InvalidHandshake():
                 return AddressError(f"{where}: answers, but not as a server of captions; check host and port")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import TextIO
 
@@ -56,19 +57,22 @@ class Display:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if not isinstance(self._captions, EventView) and (final := self._promised.final()):
-            self.show(final)
-        self._tell(self._captions.close)
-        self.hide()
+        with ExitStack() as last:  # one after the other from the end, whatever one of them fails with
+            last.callback(self.hide)
+            last.callback(self._tell, self._captions.close)
+            if not isinstance(self._captions, EventView) and (final := self._promised.final()):
+                last.callback(self.show, final)
 
     def show(self, event: Event) -> None:
-        """Shows it everywhere; the file first, as a terminal may have been closed."""
+        """Shows it everywhere: a terminal may have been closed, or the disk be full."""
         self._promised.take(event)
-        if self._file:
-            self._file.show(event)
-        if self._screen and self._screen is not self._captions and isinstance(event, Final):
-            self._draw(self._screen.hide)  # perhaps both are one terminal, as behind `| tee`
-        self._tell(self._captions.show, event)
+        try:
+            if self._file:
+                self._file.show(event)
+        finally:
+            if self._screen and self._screen is not self._captions and isinstance(event, Final):
+                self._draw(self._screen.hide)  # perhaps both are one terminal, as behind `| tee`
+            self._tell(self._captions.show, event)
 
     def say(self, notice: str) -> None:
         """Tells what happened, and when."""

@@ -94,7 +94,10 @@ class Captioning:
                 self._microphone.muted = not self._microphone.muted
             case "k":
                 self._marks += 1
-                self._screen.mark(self._marks)
+                try:
+                    self._screen.mark(self._marks)
+                except OSError as error:  # the disk is full
+                    self.fail(error)
 
     def stop(self) -> None:
         """Ends it when the last words are written down; the second time at once."""

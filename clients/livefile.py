@@ -69,19 +69,26 @@ class LiveFile:
         if self._may_lag and began < self._again_at and not (self._unwritten or at_once):
             return
         data, rest = self._unwritten, self._writer.finish(audio_seconds).encode()
-        if self._settled_bytes or not rest:
-            with self._path.open("r+b") as file:  # in place, for whoever reads along
-                file.seek(self._settled_bytes)
-                file.write(data + rest)
-                file.truncate()
-        else:  # all of it is new: a reader, or a crash, finds the old file or the new one, never half of it
-            # a name of its own: another container, or another machine, may write beside it under the same process id
-            fresh = self._path.with_name(f".{secrets.token_hex(8)}.new")
-            try:
-                fresh.write_bytes(data + rest)
-                os.replace(fresh, self._path)
-            finally:
-                fresh.unlink(missing_ok=True)
+        try:
+            self._write(data + rest, whole=bool(rest and not self._settled_bytes))
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self._path)) from None
         now = time.monotonic()
         self._settled_bytes, self._unwritten = self._settled_bytes + len(data), b""
         self._seconds, self._again_at = None, now + (now - began) / MOST_SHARE
+
+    def _write(self, data: bytes, whole: bool) -> None:
+        if not whole:
+            with self._path.open("r+b") as file:  # in place, for whoever reads along
+                file.seek(self._settled_bytes)
+                file.write(data)
+                file.truncate()
+            return
+        # All of it is new: a reader, or a crash, finds the old file or the new one, never half of it. It has a name of
+        # its own: another container, or another machine, may write beside it under the same process id.
+        fresh = self._path.with_name(f".{secrets.token_hex(8)}.new")
+        try:
+            fresh.write_bytes(data)
+            os.replace(fresh, self._path)
+        finally:
+            fresh.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TextIO
 
@@ -47,18 +48,14 @@ class Audience:
 
     def __exit__(self, *_: object) -> None:
         final = self._promised.final()
-        try:
+        with ExitStack() as last:  # one after the other from the end, whatever one of them fails with
+            last.callback(self._tell_of_part)
             if final:
-                self._keep(final)
-            if self._file:
-                self._file.close()
+                last.callback(self._keep, final)
             if self._view:
+                last.callback(self._view.close)
                 if final and not isinstance(self._view, EventView):
-                    self._view.show(final)
-                self._view.close()
-        finally:
-            if self._file and not self._whole:
-                self._complain(f"{self._part} is as far as it was heard")
+                    last.callback(self._view.show, final)
 
     def show(self, event: Event) -> None:
         """Shows it to all.
@@ -88,6 +85,12 @@ class Audience:
             self._keep(self._done)
             os.replace(self._part, self._output)
         self._whole = True
+
+    def _tell_of_part(self) -> None:
+        if self._file:
+            self._file.close()
+            if not self._whole:
+                self._complain(f"{self._part} is as far as it was heard")
 
     def _keep(self, event: Event) -> None:
         """Writes it to the file, if there is one. What an interrupted run has left there stays until now."""

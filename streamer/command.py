@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from types import FrameType
 
 from clients.arguments import (
     DONE,
@@ -41,6 +42,8 @@ COMMANDS = {  # each in a module with a `main` of its own; a file of that name: 
     "serve": "streamer.service",
 }
 
+ENDINGS = (signal.SIGTERM, signal.SIGHUP)
+
 HELP = """\
 granite-stream --mic    live captions of a microphone, or of what plays here
 granite-stream devices  lists the microphones
@@ -57,9 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and gives its exit code. Every error is one line that says what to do."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     _open_closed_streams()
-    for ending in (signal.SIGTERM, signal.SIGHUP):
+    for ending in ENDINGS:
         if signal.getsignal(ending) is not signal.SIG_IGN:  # as nohup has it
-            signal.signal(ending, lambda number, _: sys.exit(128 + number))  # so that views are closed
+            signal.signal(ending, _leave)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a letter the terminal lacks is no error
     try:
@@ -87,6 +90,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def exit_code(error: Exception) -> int:
     """Of a run that an error has ended."""
     return WRONG_USAGE if isinstance(error, WishError | BadRequestError) else FAILED
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    """Ends the program as an error would, so that views are closed; a second signal is not to disturb that."""
+    for ending in ENDINGS:
+        signal.signal(ending, signal.SIG_IGN)
+    sys.exit(128 + number)
 
 
 def _open_closed_streams() -> None:

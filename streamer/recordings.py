@@ -16,6 +16,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.audio.frame import format_dtypes
 
 from model.errors import AudioError as AudioError  # clients catch it, and import nothing of the network
 from streamer.incoming import SAMPLE_RATE, harmless, resampler
@@ -27,6 +28,7 @@ STANDARD_INPUT = "-"
 CHANNEL_WEIGHTS = {"FC": 1.0, "FL": 0.707, "FR": 0.707, "LFE": 0.0, "LFE2": 0.0}
 OTHER_CHANNEL_WEIGHT = 0.5
 
+BROKEN = (av.FFmpegError, OSError, IndexError)  # FFmpeg's word for it, the system's, and PyAV's own mistakes
 GAP_SECONDS = 0.2  # a hole in the timestamps longer than this becomes silence, so that subtitles fit the picture
 BROKEN_CLOCK_SECONDS = 3600.0  # a longer hole is a broken clock and is passed over
 CUT_SHORT_SECONDS = 0.5  # less than the header promised by more than this: the file is cut short
@@ -110,7 +112,7 @@ class Recording:
         while True:
             try:
                 packet = next(packets, None)
-            except av.FFmpegError:  # the container is broken from here on; what came before it is whole
+            except BROKEN:  # the container is broken from here on; what came before it is whole
                 self._damaged = True
                 return
             if packet is None:
@@ -145,7 +147,7 @@ def open_recording(path: str) -> Iterator[Recording]:
         try:
             # No protocols: a playlist must not make FFmpeg open other files or the network.
             container = av.open(file, metadata_errors="ignore", options={"protocol_whitelist": "none"})
-        except (av.FFmpegError, UnicodeError):
+        except (*BROKEN, UnicodeError):
             file.raise_interrupt()
             raise AudioError(f"{name}: {_no_recording(path)}") from None
         with container:
@@ -160,9 +162,7 @@ def open_recording(path: str) -> Iterator[Recording]:
 
 def mix(frame: Any) -> Samples:
     """One decoded frame as mono float samples `[T]` at its own rate; NaN is silence, beyond full scale is clipped."""
-    values = frame.to_ndarray()
-    if not frame.format.is_planar:
-        values = values.reshape(frame.samples, -1).T
+    values = _values(frame)
     if values.dtype == np.uint8:
         values = values.astype(np.float32) - 128  # unsigned: silence lies in the middle
         scale = 128.0
@@ -175,6 +175,14 @@ def mix(frame: Any) -> Samples:
     if not weights.any():  # nothing but a subwoofer
         weights[:] = 1.0
     return ((weights / weights.sum() / scale) @ values).astype(np.float32)
+
+
+def _values(frame: Any) -> np.ndarray:
+    """`[channels, T]`. Not PyAV's own `to_ndarray`: of more than eight planes it reads some that are not there."""
+    channels, kind = frame.layout.nb_channels, format_dtypes[frame.format.name]
+    if frame.format.is_planar:
+        return np.stack([np.frombuffer(plane, kind, frame.samples) for plane in frame.planes[:channels]])
+    return np.frombuffer(frame.planes[0], kind, frame.samples * channels).reshape(-1, channels).T
 
 
 class _File(io.FileIO):
@@ -191,6 +199,13 @@ class _File(io.FileIO):
         except KeyboardInterrupt:
             self._interrupted = True
             return b""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Moves to a place, or gives -1 where there is none: a damaged file names places before its beginning."""
+        try:
+            return super().seek(offset, whence)
+        except (OSError, ValueError):
+            return -1
 
     def raise_interrupt(self) -> None:
         if self._interrupted:

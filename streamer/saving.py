@@ -50,7 +50,10 @@ class SavedSound:
 
     def _put(self, data: bytes, at: int) -> None:
         while data:  # a disk that is nearly full takes a part; the next call is the one that fails
-            written = os.pwrite(self._file.fileno(), data, at)
+            try:
+                written = os.pwrite(self._file.fileno(), data, at)
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, self._file.name) from None
             data, at = data[written:], at + written
 
 

@@ -51,8 +51,9 @@ async def run(serving: Serving, load_engine: Callable[[], Engine], complain: Com
         for option, (number, port) in ports.items():
             try:
                 _log_addresses(await stack.enter_async_context(port), serving, option)
-            except OSError as error:  # taken, forbidden, or not of this machine
-                complain(f"{serving.host}:{number}: {error.strerror or error}; choose another --host or {option}")
+            except (OSError, UnicodeError) as error:  # taken, forbidden, not of this machine; no name of a host
+                reason = getattr(error, "strerror", None) or error
+                complain(f"{serving.host}:{number}: {reason}; choose another --host or {option}")
                 return FAILED
         loaded = in_thread(load_engine)
         await _first(loaded, stop)

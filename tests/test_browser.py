@@ -80,6 +80,11 @@ class Keeper(FakeWorker):
         return self.feeds[feed].texts
 
 
+FORBIDDEN = """
+Object.defineProperty(window, "sessionStorage", { get() { throw new DOMException("no", "SecurityError"); } });
+"""
+
+
 def tone(seconds: float) -> np.ndarray:
     """At the rate of the microphone, so that nothing resamples it before the page does."""
     return (0.5 * np.sin(2 * np.pi * TONE * np.arange(round(seconds * RATE)) / RATE)).astype(np.float32)
@@ -169,6 +174,17 @@ async def start(browser: Browser) -> None:
 async def stop(browser: Browser) -> None:
     await browser.click("#start")
     await browser.status("Done.")
+
+
+async def test_a_browser_that_keeps_nothing_of_sites_shows_captions_as_well(browser):
+    browser.hears(tone(3), RATE)
+    async with running(worker=Keeper()) as here, browser.beginning_with(FORBIDDEN):
+        await browser.open(f"http://127.0.0.1:{here.port}/")
+        await start(browser)
+        await listen(browser, 1)
+        await stop(browser)
+        assert await browser.paragraphs() == here.worker.said()
+        await browser.open("about:blank")
 
 
 async def test_a_broken_connection_loses_no_sample(browser):

@@ -187,6 +187,19 @@ async def test_keys_mute_and_mark() -> None:
     assert not captioning._microphone.muted
 
 
+async def test_a_mark_that_cannot_be_written_ends_the_run_and_says_why() -> None:
+    def refuse(number: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    captioning = prepared(display := Display(), feed := Feed())
+    display.mark = refuse
+    run = asyncio.create_task(captioning.run(feed))
+    await asyncio.sleep(0)
+    captioning.press("k")
+    with pytest.raises(OSError, match="No space left"):
+        await run
+
+
 async def test_the_most_urgent_notice_is_shown() -> None:
     captioning = prepared(Display(), feed := Feed())
     captioning._feed = feed

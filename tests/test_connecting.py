@@ -214,6 +214,7 @@ async def test_a_token_is_read_from_its_file(there: Service, connect: Connect, t
     ("arguments", "code", "message"),
     [
         (["not an address", CLOCKS], 1, "write ws://HOST:PORT"),
+        (["exa..mple", CLOCKS], 1, "is not a server's address; write ws://HOST:PORT"),
         (["127.0.0.1:9", CLOCKS], 1, "nobody listens (Connection refused); start it there: granite-stream serve"),
         (["{url}/elsewhere", CLOCKS], 1, "no captions at this path; try /v1/stream"),
         (["{url}", CLOCKS, "--token-file", "/nowhere"], 1, "/nowhere: No such file or directory; check the path"),
@@ -259,6 +260,18 @@ async def test_an_interruption_still_brings_the_captions_of_what_was_heard(there
     assert (process.returncode, err) == (130, b"")
     assert (final["type"], done["type"]) == ("final", "done")
     assert done["audio_seconds"] < 30
+    await there.all_gone()
+
+
+async def test_another_signal_behind_an_interruption_ends_it_without_a_word(there: Service) -> None:
+    process = await start(there.url, TALK, "--events", "--speed", "1")
+    async with asyncio.timeout(60):
+        await process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        for _ in range(2):
+            process.send_signal(signal.SIGTERM)
+        _, err = await process.communicate()
+    assert (process.returncode, err) == (128 + signal.SIGTERM, b"")
     await there.all_gone()
 
 

@@ -404,6 +404,21 @@ async def test_after_stop_nothing_can_be_said() -> None:
             await captions.send(b"")
 
 
+async def test_after_leaving_nothing_can_be_said_and_nobody_waits_to() -> None:
+    async def act(actor: Actor) -> None:
+        await actor.greet()
+        await actor.socket.wait_closed()
+
+    async with playing(act) as url:
+        async with connect(url, buffer_seconds=1.0) as captions:
+            await captions.send(bytes(32_000))
+            waiting = asyncio.create_task(captions.send(b"\0\0"))
+            await asyncio.sleep(0)
+        for late in (waiting, captions.send(b"\0\0")):
+            with pytest.raises(CaptionsError, match="was left; connect again"):
+                await asyncio.wait_for(late, 10)
+
+
 def test_neither_torch_nor_numpy_is_loaded() -> None:
-    program = "import sys; import clients.connection; sys.exit(bool({'torch', 'numpy', 'model'} & set(sys.modules)))"
+    program = "import sys; import clients.connection; sys.exit(bool({'torch', 'numpy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

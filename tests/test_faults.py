@@ -16,6 +16,7 @@ from model import GraniteSpeech
 from streamer import server as serving
 from streamer.access import Access, digest
 from streamer.sessions import Limits
+from streamer.wire import Close
 from tests.servers import Talk, dialing, get, hear, hear_all, until
 from tests.servers import say as tell
 from tests.speaking import FINALS_ONLY, Service, captions_of, finals, local, recording, service
@@ -207,6 +208,35 @@ async def test_a_flood_of_tiny_messages_leaves_others_their_words(there: Service
         witness = group.create_task(captions_of(there.url, 5))
     assert witness.result() == local(nano, 5, FINALS_ONLY)
     assert [each.result()["audio_seconds"] for each in floods] == [0.25, 0.25]
+
+
+@pytest.mark.parametrize("opcode", [0x9, 0xA], ids=["ping", "pong"])
+async def test_who_floods_with_signs_of_life_is_cut_off_and_others_do_not_notice(
+    there: Service, nano: GraniteSpeech, opcode: int
+) -> None:
+    async def flood() -> None:
+        async with dialing(there.url + STREAM) as socket:
+            socket.transport.write(bytes([0x80 | opcode, 0x80, 0, 0, 0, 0]) * 20_000)
+            await socket.wait_closed()
+            assert socket.close_code == Close.LOST
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(2):
+            group.create_task(flood())
+        witness = group.create_task(captions_of(there.url, 5))
+    assert witness.result() == local(nano, 5, FINALS_ONLY)
+
+
+async def test_a_message_in_too_many_pieces_is_refused_without_a_fault_of_ours(
+    there: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with dialing(there.url + STREAM) as socket:
+        await tell(socket, "start")
+        socket.transport.write(b"\x02\x80\0\0\0\0" + b"\0\x80\0\0\0\0" * 5000)  # a binary message and 5000 goings-on
+        await asyncio.sleep(0.2)
+        socket.transport.abort()
+    await there.all_gone()
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 Step = Callable[..., Awaitable[object]]

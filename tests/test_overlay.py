@@ -213,6 +213,17 @@ def test_another_font_divides_anew_what_is_seen() -> None:
     assert texts(it.shown(0.0)) == ["one two three four"]
 
 
+def test_another_font_keeps_what_was_said_before_while_somebody_speaks() -> None:
+    it = board()
+    it.take(Final(0, 0.0, 1.0, "one two"), 0.0)
+    it.take(Partial(1, 2.0, 3.0, "three", " four"), 0.0)
+    assert texts(it.shown(0.0)) == ["one two", "three four"]
+    it.lay_out(len, 40, 2)
+    assert texts(it.shown(0.0)) == ["one two three four"]
+    it.take(Final(1, 2.0, 3.0, "three four"), 0.0)
+    assert texts(it.shown(0.0)) == ["one two three four"]
+
+
 def test_another_font_puts_no_space_into_what_has_none() -> None:
     it = board()
     it.take(Final(0, 0.0, 1.0, "incomprehensibilities"), 0.0)

@@ -13,8 +13,10 @@ from clients.formats import writer
 from clients.livefile import LiveFile
 from clients.promised import Promised
 from clients.status import Status
+from clients.terminal import CLEAN
 from clients.views import Audience
 from streamer.events import Done, Event, Final, Partial, SpeechStarted
+from tests.media import no_room_beyond
 
 SAID: list[Event] = [
     SpeechStarted(0, 0.0),
@@ -60,6 +62,38 @@ def test_what_an_interrupted_run_has_left_is_there_until_there_is_more(tmp_path:
         assert part.read_text() == "so\n"
         audience.write()
     assert [each.name for each in tmp_path.iterdir()] == ["talk.txt"]
+
+
+def show_all(shower: Audience | Display) -> None:
+    with shower as entered:
+        for event in SAID:
+            entered.show(event)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return 1
+
+
+def test_what_a_full_disk_does_not_take_is_shown_and_the_terminal_left_clean(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.get_terminal_size", lambda _: (60, 10))
+    monkeypatch.setenv("TERM", "xterm")
+    given, out = Namespace(format="text", events=False, live=True), Terminal()
+    recorded = Audience(out, lambda _: None, given, "nano", tmp_path / "talk.txt")
+    with no_room_beyond(1), pytest.raises(OSError, match=f"large: '{tmp_path / 'talk.part.txt'}'"):
+        show_all(recorded)
+    assert out.getvalue().endswith(CLEAN)
+    file, out = LiveFile(tmp_path / "it.txt", writer("text", "nano")), Terminal()
+    spoken = Display(out, io.StringIO(), print, Status("Desk"), file=file)
+    with no_room_beyond(4), pytest.raises(OSError, match=f"large: '{tmp_path / 'it.txt'}'"):
+        show_all(spoken)
+    assert "\rthe quick" in out.getvalue().rpartition(" brow")[2], "committed before the disk was full"
+    assert out.getvalue().endswith(CLEAN)
 
 
 @pytest.mark.parametrize("form", FORMS)

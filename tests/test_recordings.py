@@ -274,3 +274,30 @@ def test_a_file_that_may_not_be_read_says_so(tmp_path: Path) -> None:
     path.chmod(0)
     with pytest.raises(AudioError, match="may not be read; check its permissions"):
         read(path)
+
+
+def test_more_channels_than_eight_are_mixed_like_any(tmp_path: Path) -> None:
+    path, layout = tmp_path / "a.mka", "hexadecagonal"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libopus", rate=48_000, options={"mapping_family": "255", "b": "512000"})
+        stream.layout = layout
+        samples = (tone(1.0, 48_000) * 32767).astype(np.int16)
+        for start in range(0, len(samples), 960):
+            packed = np.repeat(samples[start : start + 960], 16).reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(packed, format="s16", layout=layout)
+            frame.rate, frame.pts = 48_000, start
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    heard = read(path)
+    assert len(heard) == pytest.approx(SAMPLE_RATE, abs=0.15 * SAMPLE_RATE)
+    assert loudness(heard) == pytest.approx(0.5 / np.sqrt(2), rel=0.05)
+
+
+def test_a_file_that_points_before_its_beginning_is_damaged(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "a.caf", tone())
+    whole = path.read_bytes()
+    header = whole.index(b"info")
+    path.write_bytes(whole[:header] + b"free" + (-(10**9)).to_bytes(8, "big", signed=True) + whole[header:])
+    with pytest.raises(AudioError, match="damaged at its start"):
+        read(path)
+    assert capfd.readouterr().err == ""

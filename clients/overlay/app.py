@@ -150,8 +150,9 @@ class Signals:
         signal.set_wakeup_fd(self._ends[1].fileno())
         self._notifier = QSocketNotifier(self._ends[0].fileno(), QSocketNotifier.Type.Read)
         self._notifier.activated.connect(lambda *_: self._ends[0].recv(64))
-        for name in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(name, lambda *_: then())
+        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if name != signal.SIGHUP or signal.getsignal(name) is not signal.SIG_IGN:  # as nohup has it
+                signal.signal(name, lambda *_: then())
 
     def close(self) -> None:
         """From now on nobody listens."""

@@ -37,11 +37,8 @@ class Board:
 
     def lay_out(self, measure: Measure, width: float, lines: int) -> None:
         """The font or the window is another: what is seen is divided anew."""
-        text = "".join(row.committed for row in self._rows).strip()  # rows lose no character, see `Roll`
-        self._roll = Roll(measure, width, lines)
-        if self._rows and not any(self._open):
-            self._rows = self._roll.settle(text)
-        elif self._rows:
+        self._roll.lay_out(measure, width, lines)
+        if self._rows:
             self._rows = self._roll.show(*self._open)
 
     def take(self, event: Event, now: float) -> None:

@@ -22,6 +22,11 @@ class Roll:
         self._skipped = 0  # characters of the open segment that have
         self._most = 0  # rows that the text has had
 
+    def lay_out(self, measure: Measure, width: float, lines: int) -> None:
+        """From now on rows are so wide, and so many are shown."""
+        self._measure, self._width, self._lines = measure, width, lines
+        self._most = 0
+
     def clear(self) -> None:
         """Forgets all that was said."""
         self._past, self._skipped, self._most = "", 0, 0

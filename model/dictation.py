@@ -27,6 +27,7 @@ from model.guards import loop_length, times_in_a_row
 from model.processor import Prompt
 
 NEAR = 8  # tokens of a failed draft among which the one that was written is looked for
+HALF = "\ufffd"  # what a decoder makes of some bytes of a character
 LEAST_PROBABILITY = 1e-6  # of a committed token that greedy decoding no longer agrees with
 
 
@@ -134,6 +135,8 @@ class Dictation:
             free = len(self._written) > self.committed  # what is committed was no loop when it was
             if self._guarded and free and (loop := loop_length(self._written, self._times_heard)):
                 del self._written[max(self.committed, len(self._written) - loop) :]
+                while len(self._written) > self.committed and self._decode(self._written).endswith(HALF):
+                    self._written.pop()  # bytes of characters that are alike: the loop began in the midst of one
                 self._finish()
                 return
             if token != drafted:  # what follows was said after another token

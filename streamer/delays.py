@@ -24,6 +24,8 @@ class Arrivals:
 
     def add(self, end: float, now: float) -> None:
         """Audio up to `end` is here."""
+        if self.ends and end <= self.ends[-1]:
+            return  # nothing new
         if len(self.ends) > 1 and end - self.ends[-2] < MARK_SECONDS:
             self.ends[-1], self.times[-1] = end, now
             return

@@ -15,6 +15,7 @@ from streamer.stream import Due
 
 LONGEST_STEP_SECONDS = 1.2  # of new audio in an update; where they grow longer, captions are no longer live
 MEMORY_SECONDS = 15.0  # time constant of all that is measured here: a few segments
+FEWEST_UPDATES = 0.05  # faded: the last one was 45 s ago
 MOST = 0.85  # share of the time that may be promised; the rest is for moments when many end at once
 GUESS_SECONDS = 20.0  # of one stream's life that count as much as the guess made before anything was measured
 
@@ -75,8 +76,8 @@ class LoadMeter:
 
     @property
     def update_seconds(self) -> float:
-        """Of new audio in an update, on average; 0 if there was none."""
-        return self._update_seconds / self._updates if self._updates else 0.0
+        """Of new audio in an update, on average; 0 if there was none lately."""
+        return self._update_seconds / self._updates if self._updates > FEWEST_UPDATES else 0.0
 
     def load(self, streams: int, waiting_seconds: float) -> Load:
         """The figures together."""

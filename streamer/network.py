@@ -6,6 +6,7 @@ What it tells, it tells on the event loop; a stream is known by its owner, whoev
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections import deque
@@ -17,6 +18,8 @@ from streamer.engine import Engine, Work
 from streamer.events import Event
 from streamer.options import Options
 from streamer.stream import Stream
+
+log = logging.getLogger("granite_stream")
 
 STEP_SECONDS = 0.15  # what a step may take: a final that comes up waits no longer than that
 LEAST_FRAMES = 50  # encoded in a step however slow the machine is: one second
@@ -110,7 +113,10 @@ class NetworkThread(threading.Thread, Generic[Owner]):
         states = [state for owner, stream in self._streams.items() if (state := self._news(owner, stream))]
         for state in states:
             if state.done:
-                del self._streams[state.owner], self._said[state.owner]
+                stream = self._streams.pop(state.owner)
+                del self._said[state.owner]
+                if stream.failure is not None:
+                    log.error("a stream broke", exc_info=stream.failure)
         if work or states:
             self._loop.call_soon_threadsafe(self._report, Report(work, took, states))
         return bool(work)

@@ -10,7 +10,7 @@ from itertools import pairwise
 from torch import Tensor
 
 from model.alignment import WordSpan, align
-from model.dictation import Dictation
+from model.dictation import HALF, Dictation
 from model.features import FRAME_SAMPLES, FRAME_SECONDS, SAMPLE_RATE
 from model.granite import Extension, Prediction
 from model.guards import token_limit
@@ -125,7 +125,7 @@ class Segment:
     @property
     def idle(self) -> bool:
         """No update is under way."""
-        return self._encoding is None and not self.dictation.writing
+        return not self.dictation.writing  # an encoding is taken in the step that asked for it, if nothing broke that
 
     def take_events(self) -> list[Event]:
         """The events since the last call."""
@@ -166,8 +166,9 @@ class Segment:
             self._finish()
             return
         self._updates = standing(dictation.tokens, before, self._updates)
-        # a word at which the tokens ended may be half of one
-        whole = self.words[:-1] if dictation.cut_off else self.words
+        # a word at which the tokens ended may be half of one, and a character too
+        halved = dictation.cut_off or (self.words and self.words[-1].text.endswith(HALF))
+        whole = self.words[:-1] if halved else self.words
         dictation.committed = committable(
             whole, self._updates, dictation.log_probs, dictation.committed, self.hearing.heard, self._policy
         )

@@ -238,12 +238,15 @@ class Stream:
     def _cut(self) -> None:
         """Nobody paused for the longest time allowed: end the segment between two words, go on behind them."""
         segment = self._segments[-1]
-        cut = segment.start_samples + segment.cut_frame() * FRAME_SAMPLES
+        voiced = segment.start_samples + segment.voiced_samples
+        # one frame at least: or the next segment would be as long, and be cut at the same place
+        cut = segment.start_samples + max(1, segment.cut_frame()) * FRAME_SAMPLES
         segment.cut(self._audio.slice(segment.start_samples, cut))
         self._free_from = cut
-        self._full = False
-        self._endpointer.begin((self._listened - cut) / SAMPLE_RATE)
+        self._endpointer.begin((self._listened - cut) / SAMPLE_RATE, self._endpointer.pause_ms)
+        self._full = not self._endpointer.room_chunks(LEAD_MS)
         self._open_segment(cut)
+        self._segments[-1].voiced_samples = max(0, voiced - cut)
 
     def _end_at_marks(self) -> None:
         """Ends the open segment where the client wished it, or the audio ends; not before a full one has been cut."""

@@ -137,9 +137,12 @@ class Endpointer:
         """The open segment ends here, whoever wished it."""
         self.speaking, self.speech_ms = False, 0.0
 
-    def begin(self, seconds: float) -> None:
-        """Opens a segment of which so much was heard: an onset with its pre-roll, or what lies behind a cut."""
-        self.speaking, self.pause_ms, self.length_ms = True, 0.0, 1000 * seconds
+    def begin(self, seconds: float, pause_ms: float = 0.0) -> None:
+        """Opens a segment of which so much was heard: an onset with its pre-roll, or what lies behind a cut.
+
+        The latter may lie in a pause that has lasted for `pause_ms`, and goes on.
+        """
+        self.speaking, self.pause_ms, self.length_ms = True, pause_ms, 1000 * seconds
 
     def room_chunks(self, lead_ms: float) -> int:
         """Chunks until the open segment, or one that opens with the next chunk, is as long as it may get.

@@ -71,3 +71,10 @@ def test_arrivals_of_hours_take_the_memory_of_minutes():
     assert len(arrivals.ends) == len(arrivals.times) <= MOST_MARKS
     assert arrivals.at(1999.0) == pytest.approx(2000.0, abs=0.15)
     assert arrivals.at(0.0) == arrivals.times[0]
+
+
+def test_audio_that_was_here_already_does_not_come_again_with_the_end():
+    arrivals = Arrivals()
+    arrivals.add(5.0, 5.0)
+    arrivals.add(5.0, 10.0)
+    assert arrivals.at(5.0) == 5.0

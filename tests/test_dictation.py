@@ -176,6 +176,13 @@ def test_a_loop_is_written_once():
     assert dictation.tokens == [7, 8, 9]
 
 
+def test_a_loop_that_begins_within_a_character_leaves_no_half_of_one(monkeypatch):
+    monkeypatch.setitem(globals(), "letters_of", lambda tokens: bytes(tokens).decode(errors="replace"))
+    dictation = scripted(limit=NEVER)
+    say(dictation, *("も" + "あ" * 12).encode())
+    assert letters_of(dictation.tokens) == "も"
+
+
 def test_a_loop_never_takes_back_what_is_committed():
     dictation = scripted(limit=NEVER, committed=3, tokens=[8, 8, 8])
     say(dictation, *[8] * 20)

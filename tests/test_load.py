@@ -81,3 +81,11 @@ def test_the_past_fades():
     assert meter.refusal() is not None
     meter.pass_time(meter._now + 10 * MEMORY_SECONDS, 0)
     assert meter.busy < 0.01
+
+
+def test_updates_of_an_hour_ago_are_none_of_now():
+    meter = LoadMeter(guess=0.2, now=0.0)
+    run(meter, 30, 2, 0.3, [PARTIAL] * 4)
+    assert meter.update_seconds > 0
+    meter.pass_time(3600.0, 0)
+    assert meter.update_seconds == 0

@@ -133,6 +133,36 @@ def test_a_segment_that_fills_in_the_piece_in_which_it_began_is_cut_too(engine, 
     assert finals[-1].end > len(samples) / 16_000 - 0.5
 
 
+@pytest.mark.parametrize("partials", [False, True])
+def test_a_full_segment_that_is_cut_before_a_pause_loses_nothing_of_what_follows(engine, spoken, partials):
+    """The pause goes on behind the cut: it ends the next segment before that is full of silence."""
+    words = [each.samples[4000:13_000] for each in spoken[:5]]
+    samples = torch.cat([part for word in words for part in (word, torch.zeros(24_000))])
+    samples = torch.cat([samples, torch.zeros(12 * 16_000), spoken[5].samples])
+    options = Options(max_segment_seconds=5.0, endpoint_ms=3000, partials=partials)
+    events = play(engine, samples, (8000,), options)
+    assert_contract(events)
+    finals = of(Final, events)
+    assert finals[-1].end > len(samples) / 16_000 - 0.7
+    assert all(final.end > final.start for final in finals)
+
+
+def test_an_interruption_by_the_user_while_something_is_encoded_loses_nothing(engine, nano, spoken, monkeypatch):
+    def interrupted(spans):
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    samples, stream, events = spoken[0].samples, engine.open(), []
+    monkeypatch.setattr(nano, "encode", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        stream.feed(samples)
+    events += stream.events() + stream.finish()
+    assert_contract(events)
+    assert [final.text for final in of(Final, events)] == [
+        final.text for final in of(Final, play(engine, samples, (len(samples),)))
+    ]
+
+
 def test_words_lie_in_order_within_their_segment(engine, spoken):
     for each in spoken[:4]:
         for final in of(Final, play(engine, each.samples)):

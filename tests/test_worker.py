@@ -203,13 +203,14 @@ async def test_a_dropped_stream_says_nothing_more(worker, spoken):
     assert worker.load.streams == 0
 
 
-async def test_a_stream_that_breaks_says_so_and_the_others_go_on(worker, spoken):
+async def test_a_stream_that_breaks_says_so_and_the_others_go_on(worker, spoken, caplog):
     listener = Listener()
     feed = worker.open(Options(), listener)
     other = asyncio.create_task(play(worker, spoken[1].samples.numpy()))
     feed.push(np.zeros((2, 8), np.float32))
     await listener.texts()
     assert isinstance(listener.events[-1], Error)
+    assert [record.exc_info[0] for record in caplog.records if record.getMessage() == "a stream broke"] == [ValueError]
     assert await other
 
 

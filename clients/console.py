@@ -107,6 +107,6 @@ def _obey_signals(captioning: Captioning) -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):  # the last words are worth waiting for
         loop.add_signal_handler(name, captioning.stop)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
-        loop.add_signal_handler(signal.SIGHUP, captioning.hang_up)
-    loop.add_signal_handler(signal.SIGTSTP, captioning.suspend)
+    for name, obey in ((signal.SIGHUP, captioning.hang_up), (signal.SIGTSTP, captioning.suspend)):
+        if signal.getsignal(name) is not signal.SIG_IGN:  # as nohup has it, and a shell without jobs
+            loop.add_signal_handler(name, obey)

@@ -211,6 +211,8 @@ class Captioning:
 
     def _refresh(self, notice: str) -> None:
         self._refreshed_at = time.monotonic()
+        if self.keys:
+            self.keys.take()  # the terminal may be ours again: after Ctrl-Z, `bg` and `fg` nobody else says so
         self._status.notice, self._status.keys = notice, self.keys is not None and self.keys.work
         self._status.seconds = self._heard_samples / SAMPLE_RATE
         self._status.source = self._microphone.device.name

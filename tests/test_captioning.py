@@ -187,6 +187,16 @@ async def test_keys_mute_and_mark() -> None:
     assert not captioning._microphone.muted
 
 
+async def test_keys_come_again_once_the_terminal_is_ours_again() -> None:
+    taken: list[bool] = []
+    captioning = prepared(Display(), feed := Feed())
+    captioning.keys = SimpleNamespace(work=False, take=lambda: taken.append(True), give_back=lambda: None)
+    run = asyncio.create_task(captioning.run(feed))
+    await until(lambda: taken)
+    captioning.press("q")
+    await run
+
+
 async def test_a_mark_that_cannot_be_written_ends_the_run_and_says_why() -> None:
     def refuse(number: int) -> None:
         raise OSError(28, "No space left on device")

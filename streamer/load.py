@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from model.features import FRAME_SECONDS
+from streamer.metrics import Load
 from streamer.stream import Due
 
 LONGEST_STEP_SECONDS = 1.2  # of new audio in an update; where they grow longer, captions are no longer live
@@ -18,17 +18,6 @@ MEMORY_SECONDS = 15.0  # time constant of all that is measured here: a few segme
 FEWEST_UPDATES = 0.05  # faded: the last one was 45 s ago
 MOST = 0.85  # share of the time that may be promised; the rest is for moments when many end at once
 GUESS_SECONDS = 20.0  # of one stream's life that count as much as the guess made before anything was measured
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """Figures of the moment."""
-
-    streams: int
-    busy: float  # share of the thread's time, 0 to 1
-    needed: float  # share that the streams need at least
-    update_seconds: float  # of new audio in an update, on average
-    waiting_seconds: float  # of audio that nobody has looked at, all streams together
 
 
 class LoadMeter:

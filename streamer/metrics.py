@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
@@ -22,28 +23,15 @@ DELAYS = {
 }
 
 
-class Load(Protocol):
+@dataclass(frozen=True, slots=True)
+class Load:
     """The worker's figures of the moment."""
 
-    @property
-    def streams(self) -> int:
-        """Open ones."""
-
-    @property
-    def busy(self) -> float:
-        """Share of the network thread's time."""
-
-    @property
-    def needed(self) -> float:
-        """Share of it that the streams need at least."""
-
-    @property
-    def update_seconds(self) -> float:
-        """Of new audio in an update."""
-
-    @property
-    def waiting_seconds(self) -> float:
-        """Of audio that nobody has looked at."""
+    streams: int
+    busy: float  # share of the network thread's time, 0 to 1
+    needed: float  # share of it that the streams need at least
+    update_seconds: float  # of new audio in an update, on average
+    waiting_seconds: float  # of audio that nobody has looked at, all streams together
 
 
 class Machine(Protocol):

@@ -15,6 +15,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
+from clients.address import PATH
 from streamer import access, native
 from streamer.access import SUBPROTOCOLS, Access, Refusal
 from streamer.dialects import deepgram, realtime, vosk
@@ -35,7 +36,7 @@ WITH_TOKEN = {"/metrics"}  # what tells something; other pages tell nothing, or 
 
 Dialogue = Callable[[Line, Sessions, str], Awaitable[None]]
 DIALOGUES: dict[str, Dialogue] = {  # path: what is spoken there
-    "/v1/stream": native.speak,
+    PATH: native.speak,
     "/v1/realtime": realtime.speak,  # OpenAI's
     "/v1/listen": deepgram.speak,
     "/vosk": vosk.speak,

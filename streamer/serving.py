@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from clients.address import PORT
 from clients.arguments import (
     Complain,
     Parser,
@@ -129,7 +130,7 @@ def _parser(complain: Complain) -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-    parser.add_argument("--port", type=number(int, 0, 65_535), default=8765, help="(default: 8765; 0: any free one)")
+    parser.add_argument("--port", type=number(int, 0, 65_535), default=PORT, help=f"(default: {PORT}; 0: any free one)")
     parser.add_argument(
         "--wyoming-port",
         type=number(int, 0, 65_535),

@@ -14,7 +14,8 @@ from streamer.allowance import Allowance, pace
 from streamer.calibration import share_of_a_speaker
 from streamer.engine import Engine
 from streamer.events import Error, Event, Finalized, Take
-from streamer.load import Load, LoadMeter
+from streamer.load import LoadMeter
+from streamer.metrics import Load
 from streamer.network import NetworkThread, Report, State
 from streamer.options import Options
 from streamer.stream import Stream

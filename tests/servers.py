@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed
 
 from streamer.events import Done, Error, Event, Final, Finalized, Partial, SpeechStarted, Word
 from streamer.line import Gone
-from streamer.load import Load
+from streamer.metrics import Load
 from streamer.server import Server
 
 SECOND = 16_000  # samples

@@ -19,7 +19,7 @@ from clients.arguments import (
     tell_devices_apart,
 )
 from clients.asking import choices
-from clients.overlay.look import config_file, remembered
+from clients.overlay.look import Look, config_file, remembered
 
 ORDERS = ("lock", "unlock", "quit")  # for an overlay that is running
 HIDE_SECONDS = 6.0
@@ -94,16 +94,18 @@ def _parser(complain: Complain) -> Parser:
 
 
 def _add_look(parser: Parser) -> None:
-    add = parser.add_argument_group("look").add_argument
+    add, plain = parser.add_argument_group("look").add_argument, Look()
     add("--font", metavar="NAME", help="a family (default: the desktop's own)")
-    add("--size", metavar="PIXELS", type=number(int, 1), help="of the font (default: 34)")
-    add("--opacity", metavar="X", type=number(float, 0), help="of the box behind the text, 0 to 1 (default: 0.8)")
-    add("--lines", metavar="N", type=number(int, 1), help="at most (default: 2)")
-    where = "top, middle or bottom, perhaps with -left or -right; or X,Y in pixels (default: bottom)"
+    add("--size", metavar="PIXELS", type=number(int, 1), help=f"of the font (default: {plain.size})")
+    box = f"of the box behind the text, 0 to 1 (default: {plain.opacity:g})"
+    add("--opacity", metavar="X", type=number(float, 0), help=box)
+    add("--lines", metavar="N", type=number(int, 1), help=f"at most (default: {plain.lines})")
+    where = f"top, middle or bottom, perhaps with -left or -right; or X,Y in pixels (default: {plain.position})"
     add("--position", metavar="WHERE", help=where)
-    add("--width", metavar="WIDTH", help="of the box, such as 60%% of the screen or 900 pixels (default: 60%%)")
+    width = f"of the box, such as 60% of the screen or 900 pixels (default: {plain.width})".replace("%", "%%")
+    add("--width", metavar="WIDTH", help=width)
     add("--screen", metavar="NAME", help="its name or number, from 0 on (default: the first)")
-    away = "of silence after which captions go; 0: they stay (default: 6)"
+    away = f"of silence after which captions go; 0: they stay (default: {HIDE_SECONDS:g})"
     add("--hide", metavar="S", type=number(float, 0), default=HIDE_SECONDS, help=away)
 
 

@@ -46,7 +46,7 @@ class ShardWriter:
 
     def append(self, samples: NDArray[np.float32], text: str, voice: str) -> None:
         """Write one clip. An empty one is written too: the number of lines is the position to resume at."""
-        pcm = np.clip(np.rint(samples * 32767), -32768, 32767).astype("<i2")
+        pcm = np.clip(np.rint(samples * 32768), -32768, 32767).astype("<i2")
         self._audio.write(pcm.tobytes())
         self._audio.flush()
         clip = Clip(self.samples, len(pcm), text, voice)

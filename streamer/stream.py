@@ -155,8 +155,7 @@ class Stream:
         """Audio for the voice detector, in whole chunks, the last one filled up; None while there is none to hear."""
         # Never more than a segment has room for, open or not: so one is noticed to be full before more is heard.
         room = 0 if self._full else self._endpointer.room_chunks(LEAD_MS)
-        stop = self._marks[0][0] if self._marks else self._audio.end
-        end = min(stop, self._listened + room * CHUNK)
+        end = min(self._border, self._listened + room * CHUNK)
         if not (self._ended or self._marks):
             end -= (end - self._listened) % CHUNK
         if end <= self._listened:
@@ -166,9 +165,8 @@ class Stream:
 
     def hear_voice(self, probabilities: Tensor) -> None:
         """Takes the speech probability of each chunk `[n]`: opens, feeds and ends segments."""
-        stop = self._marks[0][0] if self._marks else self._audio.end
         for probability in probabilities.tolist():
-            at, self._listened = self._listened, min(self._listened + CHUNK, stop)
+            at, self._listened = self._listened, min(self._listened + CHUNK, self._border)
             was_speaking = self._endpointer.speaking
             turned = self._endpointer.hear(probability)
             if was_speaking:
@@ -176,7 +174,7 @@ class Stream:
                 if turned:
                     self._end_segment()
             elif turned:
-                start = max(self._listened - ONSET_CHUNKS * CHUNK - PRE_ROLL, self._free_from)
+                start = max(self._pre_roll, self._free_from)
                 self._endpointer.begin((self._listened - start) / SAMPLE_RATE)
                 self._open_segment(start)
             if self._endpointer.speaking and not self._endpointer.pause_ms:
@@ -215,6 +213,16 @@ class Stream:
         self._segments[0].read(prediction)
 
     # --- segments ---
+
+    @property
+    def _border(self) -> int:
+        """Where listening stops for now: at the next wish to end a segment, or where the audio does."""
+        return self._marks[0][0] if self._marks else self._audio.end
+
+    @property
+    def _pre_roll(self) -> int:
+        """Where a segment would begin that opens with the chunk just heard."""
+        return self._listened - ONSET_CHUNKS * CHUNK - PRE_ROLL
 
     @property
     def _waits_for_cut(self) -> bool:
@@ -283,7 +291,7 @@ class Stream:
 
     def _forget(self) -> None:
         """Keeps what a pre-roll or a cut may still ask for."""
-        needed = self._listened - ONSET_CHUNKS * CHUNK - PRE_ROLL
+        needed = self._pre_roll
         if self._endpointer.speaking:
             needed = min(needed, self._segments[-1].start_samples)
         self._audio.forget(max(0, needed))

@@ -40,6 +40,7 @@ class LiveFile:
         self._seconds: float | None = None  # of audio in what is final and not in the file yet
         self._again_at = 0.0  # by the monotonic clock
         self._update("", 0.0)
+        self._again_at = 0.0  # nothing is in it yet: its first final need not wait
 
     def show(self, event: Event) -> None:
         """Writes a final.

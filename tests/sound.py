@@ -37,10 +37,17 @@ needs_sound = pytest.mark.skipif(bool(missing()), reason=f"not installed: {missi
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> None:
     """Looks again and again, less and less often: each look may start a program, and the rest needs the time too."""
     deadline, pause = time.monotonic() + seconds, 0.02
-    while not condition():
+    while not _holds(condition):
         assert time.monotonic() < deadline, f"in vain: {what}"
         time.sleep(pause)
         pause = min(1.3 * pause, 0.5)
+
+
+def _holds(condition: Callable[[], bool]) -> bool:
+    try:
+        return condition()
+    except subprocess.SubprocessError:  # what a program was asked about went away just then: the next look tells
+        return False
 
 
 class Room:

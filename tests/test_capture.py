@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -133,7 +134,8 @@ async def test_a_device_that_says_nothing_for_long_is_taken_for_gone() -> None:
     capture.heard_at -= 4.0
     silence = await listener.next()
     assert said == ["Desk gives no sound; waiting for it"]
-    assert len(silence) == pytest.approx(4.0 * 16_000, abs=8000), "silence stands for the time since then"
+    most_seconds = time.monotonic() - capture.heard_at
+    assert 4.0 * 16_000 <= len(silence) <= most_seconds * 16_000, "silence stands for the time since then"
     listener._capture = Capture(PLAIN, 16_000, 1)
     hear(listener._capture, tone(0.1))
     assert (await listener.next()).any()

@@ -271,7 +271,8 @@ async def test_another_signal_behind_an_interruption_ends_it_without_a_word(ther
         for _ in range(2):
             process.send_signal(signal.SIGTERM)
         _, err = await process.communicate()
-    assert (process.returncode, err) == (128 + signal.SIGTERM, b"")
+    assert process.returncode in (128 + signal.SIGINT, 128 + signal.SIGTERM)  # whichever it came to first
+    assert err == b""
     await there.all_gone()
 
 

@@ -127,12 +127,12 @@ async def test_a_slow_daemon_that_shows_signs_of_life_is_not_given_up(monkeypatc
         await actor.greet()
         actor.socket.transport.pause_reading()  # no pong will be sent
         for step in range(10):
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.12)
             await actor.say(partial(step + 1))
         await actor.say(final(11))
         actor.socket.transport.resume_reading()
 
-    monkeypatch.setattr(dialing, "SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr(dialing, "SILENCE_SECONDS", 1.0)
     monkeypatch.setattr(dialing, "PING_SECONDS", 0.05)
     async with playing(slow) as url, connect(url) as captions:
         while not isinstance(await anext(captions), Final):

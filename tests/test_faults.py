@@ -30,7 +30,7 @@ STREAM = "/v1/stream"
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def daemon(nano: GraniteSpeech) -> AsyncIterator[Service]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(serving, "OPEN_SECONDS", 0.5)
+        patch.setattr(serving, "OPEN_SECONDS", 2.0)
         async with service(nano, Limits(resume_seconds=0.2)) as there:
             yield there
 

@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -176,7 +177,9 @@ def test_a_known_model_that_does_not_fit_is_not_even_fetched(monkeypatch: pytest
 
 def test_this_machine_tells_how_much_is_free() -> None:
     free = memory.free_bytes(CPU)
-    assert free is None or free > 1_000_000
+    if sys.platform == "linux":
+        assert free is not None
+    assert free is None or 1_000_000 < free <= psutil.virtual_memory().total
 
 
 @pytest.mark.parametrize(

@@ -244,7 +244,7 @@ async def test_a_connection_whose_other_end_is_silent_is_cut_and_its_session_kep
 
 async def test_a_connection_that_only_answers_pings_is_alive():
     async with (
-        running(Server(ping_seconds=0.05)) as here,
+        running(Server(ping_seconds=0.5)) as here,
         dialing(here.url) as socket,
         Raw(here.port, here.url) as mute,
     ):
@@ -257,7 +257,7 @@ async def test_a_connection_that_only_answers_pings_is_alive():
 
 
 async def test_a_client_whose_audio_is_not_read_is_not_taken_for_dead():
-    server = Server(ping_seconds=0.05)
+    server = Server(ping_seconds=0.5)
     audio = speech(30)
     async with running(server) as here, dialing(here.url) as socket, asyncio.TaskGroup() as tasks:
         little_room(socket)

@@ -153,7 +153,7 @@ async def test_a_session_that_nobody_resumes_is_forgotten():
 
 
 async def test_a_session_that_is_resumed_in_time_stays():
-    async with running(Server(limits=Limits(resume_seconds=0.2))) as here:
+    async with running(Server(limits=Limits(resume_seconds=2.0))) as here:
         async with dialing(here.url) as kept, dialing(here.url) as clock:
             for socket in (kept, clock):
                 await say(socket, "start")

@@ -56,14 +56,14 @@ async def test_who_does_not_read_is_cut_off_with_a_reason_and_may_come_back(monk
 
 async def test_who_writes_slowly_is_waited_for_and_who_writes_nothing_is_not() -> None:
     audio = speech(1)
-    async with running(Server(limits=Limits(idle_seconds=0.5))) as there:
+    async with running(Server(limits=Limits(idle_seconds=1.5))) as there:
         async with dialing(there.url) as socket:
             await say(socket, "start")
             for at in range(0, len(audio), 4000):
                 await socket.send(audio[at : at + 4000])
-                await asyncio.sleep(0.1)  # all of it takes longer than one may be idle
+                await asyncio.sleep(0.2)  # all of it takes longer than one may be idle
             talk = await hear_all(socket)
-        assert (talk.code, talk.reason) == (1001, "nothing came for 0.5 s")
+        assert (talk.code, talk.reason) == (1001, "nothing came for 1.5 s")
         assert talk.texts == words_of(audio)
         assert talk.messages[-1]["type"] == "done"
         await all_gone(there)

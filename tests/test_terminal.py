@@ -290,7 +290,7 @@ def test_in_a_real_terminal_ctrl_z_leaves_it_to_the_shell_and_captions_go_on(
         wait_until(lambda: screen().endswith("the museum has a large"), screen)
         assert cursor() == "0"
         tmux("send-keys", "C-z")
-        wait_until(lambda: screen().splitlines()[-1].startswith("bash-"), screen)
+        wait_until(lambda: screen().rpartition("\n")[2].startswith("bash-"), screen)
         assert cursor() == "1"
         assert "museum" not in screen()
         tmux("send-keys", "fg", "Enter")
@@ -307,6 +307,6 @@ def test_the_time_in_which_a_run_stands_still_does_not_count(monkeypatch: pytest
     began, clock = time.monotonic(), suspension.clock()
     with suspension.leaving(lambda: left.append("left")):
         signal.raise_signal(signal.SIGTSTP)
-    away = (time.monotonic() - began) - (suspension.clock() - clock)
+    passed = suspension.clock() - clock
     assert left == ["left"]
-    assert away == pytest.approx(0.3, abs=0.1)
+    assert 0 <= passed <= time.monotonic() - began - 0.29

@@ -133,7 +133,7 @@ async def test_a_wrong_message_is_answered_and_the_stream_goes_on():
     [
         ("", "encoding is ''; it must be one of linear16, mulaw, alaw"),
         ("encoding=opus", "encoding is 'opus'"),
-        (f"{RAW}&multichannel=true", "multichannel is not there"),
+        (f"{RAW}&multichannel=true", "multichannel is not supported"),
         (f"{RAW}&interim_results=1", "interim_results is '1'; it must be true or false"),
         (f"{RAW}&endpointing=soon", "endpointing is 'soon'; it must be a whole number"),
         ("encoding=linear16&sample_rate=1", "sample_rate is 1; it must lie between"),

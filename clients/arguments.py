@@ -14,9 +14,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from clients.errors import BadRequestError
 from clients.formats import FORMATS
 from clients.livefile import MOST_NAME_BYTES, part_of
-from model.errors import GraniteStreamError
+from model.errors import GraniteStreamError, WishError
 from model.tasks import TASKS, Wish
 from streamer.fields import a_channel
 from streamer.latency import LATENCIES
@@ -28,9 +29,13 @@ SLOWEST = 0.01  # times the speed of speech
 COMPUTE = ("auto", "cpu", "cuda", "mps")  # what --device means for the network; all else is a microphone
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
-
 Complain = Callable[[str], None]  # tells the user one line
 Group = argparse._ActionsContainer  # a parser, or a group of its options
+
+
+def exit_code(error: Exception) -> int:
+    """Of a run that an error has ended."""
+    return WRONG_USAGE if isinstance(error, WishError | BadRequestError) else FAILED
 
 
 class Parser(argparse.ArgumentParser):

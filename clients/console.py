@@ -16,6 +16,7 @@ from clients.formats import writer
 from clients.keys import Keys
 from clients.live import TOO_SLOW, Captioning, Feed
 from clients.livefile import LiveFile
+from clients.signals import heeded
 from clients.status import Status
 from model.errors import GraniteStreamError
 from streamer.devices import Device
@@ -107,6 +108,6 @@ def _obey_signals(captioning: Captioning) -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):  # the last words are worth waiting for
         loop.add_signal_handler(name, captioning.stop)
-    for name, obey in ((signal.SIGHUP, captioning.hang_up), (signal.SIGTSTP, captioning.suspend)):
-        if signal.getsignal(name) is not signal.SIG_IGN:  # as nohup has it, and a shell without jobs
-            loop.add_signal_handler(name, obey)
+    obey = {signal.SIGHUP: captioning.hang_up, signal.SIGTSTP: captioning.suspend}
+    for name in heeded(*obey):
+        loop.add_signal_handler(name, obey[name])

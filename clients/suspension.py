@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from threading import current_thread, main_thread
 from types import FrameType
 
+from clients.signals import heeded
+
 
 class Suspension:
     """What happens at SIGTSTP. Its clock stands still while the process does."""
@@ -32,14 +34,10 @@ class Suspension:
             os.kill(os.getpid(), signal.SIGSTOP)
             self._away_seconds += time.monotonic() - began
 
-        if current_thread() is not main_thread():  # it cannot be caught
+        if current_thread() is not main_thread() or not heeded(signal.SIGTSTP):  # elsewhere it cannot be caught
             yield
             return
-        before = signal.getsignal(signal.SIGTSTP)
-        if before is signal.SIG_IGN:  # whoever started the program wants no such thing
-            yield
-            return
-        signal.signal(signal.SIGTSTP, stop)
+        before = signal.signal(signal.SIGTSTP, stop)
         try:
             yield
         finally:

@@ -16,20 +16,20 @@ from clients.arguments import (
     DONE,
     FAILED,
     INTERRUPTED,
-    WRONG_USAGE,
     Parser,
     add_compute,
     add_model_options,
     add_speed,
     add_stream_options,
     add_wishes,
+    exit_code,
     outputs,
     settle_format,
     stream_options,
 )
-from clients.errors import BadRequestError
 from clients.formats import FORMATS
-from model.errors import GraniteStreamError, WishError
+from clients.signals import heeded
+from model.errors import GraniteStreamError
 
 TRACEBACK = "GRANITE_STREAM_TRACEBACK"  # environment variable: any value shows where an error comes from
 
@@ -60,9 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and gives its exit code. Every error is one line that says what to do."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     _open_closed_streams()
-    for ending in ENDINGS:
-        if signal.getsignal(ending) is not signal.SIG_IGN:  # as nohup has it
-            signal.signal(ending, _leave)
+    for ending in heeded(*ENDINGS):
+        signal.signal(ending, _leave)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a letter the terminal lacks is no error
     try:
@@ -85,11 +84,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         complain(_one_line(error))
         return exit_code(error)
-
-
-def exit_code(error: Exception) -> int:
-    """Of a run that an error has ended."""
-    return WRONG_USAGE if isinstance(error, WishError | BadRequestError) else FAILED
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:

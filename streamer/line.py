@@ -14,7 +14,7 @@ from websockets.protocol import Event
 from streamer.heard import LastHeard
 
 KERNEL_BYTES = 2**18  # asked of the kernel for each direction of a connection: more would only make answers late
-READ_BYTES = 2**14
+READ_BYTES = 2**14  # taken from a connection at once, in place of asyncio's 256 KiB
 MOST_CONTROLS = 100  # pings and pongs in a second; who sends more is cut off
 PART_SECONDS = 5.0  # a client may take to read what there is, and to answer the close frame
 
@@ -29,8 +29,7 @@ class Line(LastHeard, ServerConnection):
         kernel = transport.get_extra_info("socket")
         kernel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
         kernel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, KERNEL_BYTES)
-
-        # what is read at once is also answered at once, before anybody else is served: 16 KiB instead of 256
+        # what is read at once is also answered at once, before anybody else is served
         transport.max_size = READ_BYTES  # type: ignore[attr-defined]  # asyncio's own; others ignore it
 
     def process_event(self, event: Event) -> None:

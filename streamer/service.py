@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.server import Server as Listener
 
-from clients.arguments import DONE, FAILED, WRONG_USAGE, Complain
+from clients.arguments import DONE, FAILED, Complain, exit_code
 from clients.background import in_thread
+from clients.signals import heeded
 from model.tasks import LANGUAGES
 from streamer import logs
 from streamer.dialects.wyoming import listening
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str], complain: Complain) -> int:
 
 async def run(serving: Serving, load_engine: Callable[[], Engine], complain: Complain) -> int:
     """The whole life: listening, loading, ready, draining. The port answers from the beginning."""
-    from model.errors import GraniteStreamError, WishError
+    from model.errors import GraniteStreamError
 
     server, stop = Server(serving.access, serving.limits), _stop_signal()
     async with contextlib.AsyncExitStack() as stack:
@@ -63,7 +64,7 @@ async def run(serving: Serving, load_engine: Callable[[], Engine], complain: Com
             engine = loaded.result()
         except GraniteStreamError as error:
             complain(str(error))
-            return WRONG_USAGE if isinstance(error, WishError) else FAILED
+            return exit_code(error)
         return await _serve(server, engine, stop, serving.drain_seconds)
 
 
@@ -121,9 +122,8 @@ def _stop_signal() -> asyncio.Future[None]:
         log.info("stopping; a second signal ends at once")
         stop.set_result(None)
 
-    for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        if name != signal.SIGHUP or signal.getsignal(name) is not signal.SIG_IGN:  # as nohup has it
-            loop.add_signal_handler(name, take)
+    for name in (signal.SIGTERM, signal.SIGINT, *heeded(signal.SIGHUP)):
+        loop.add_signal_handler(name, take)
     return stop
 
 

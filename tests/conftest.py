@@ -12,6 +12,8 @@ import torch
 from hypothesis import settings
 
 from model import GraniteSpeech
+from streamer.commit import Policy
+from streamer.latency import BALANCED, LATENCIES, Latency
 from streamer.recordings import open_recording
 
 AUDIO = Path(__file__).parent / "audio"
@@ -56,3 +58,9 @@ def spoken() -> list[Spoken]:
 @pytest.fixture(scope="session")
 def talk() -> Spoken:
     return Spoken("talk.flac", read("talk.flac"), (AUDIO / "talk.txt").read_text().strip())
+
+
+@pytest.fixture
+def nothing_promised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is committed before a final: what is, and so forced, would depend on how busy the machine is."""
+    monkeypatch.setitem(LATENCIES, BALANCED, Latency(600, Policy(commit=())))

@@ -14,13 +14,11 @@ from pathlib import Path
 import pytest
 import srt
 
+from clients.arguments import exit_code
 from clients.connecting import main
 from model import GraniteSpeech, Wish
 from model.errors import GraniteStreamError
 from streamer.access import Access, digest
-from streamer.command import exit_code
-from streamer.commit import Policy
-from streamer.latency import BALANCED, LATENCIES, Latency
 from streamer.options import Options
 from tests.servers import until
 from tests.speaking import FINALS_ONLY, Service, finals, local, service
@@ -82,11 +80,10 @@ async def start(
     )
 
 
+@pytest.mark.usefixtures("nothing_promised")
 async def test_the_finals_of_a_recording_are_printed_as_they_would_be_without_a_daemon(
-    there: Service, connect: Connect, nano: GraniteSpeech, monkeypatch: pytest.MonkeyPatch
+    there: Service, connect: Connect, nano: GraniteSpeech
 ) -> None:
-    # without commitments, which would depend on how busy the machine is
-    monkeypatch.setitem(LATENCIES, BALANCED, Latency(600, Policy(commit=())))
     result = await connect(there.url, CLOCKS, HOTEL, "--speed", 0)
     expected = [final.text for index in range(2) for final in finals(local(nano, index, FINALS_ONLY))]
     assert (result.code, result.err) == (0, "")

@@ -11,11 +11,9 @@ from deepgram.environment import DeepgramClientEnvironment
 from model.tasks import Wish
 from streamer import Engine, Options
 from streamer.access import Access, digest
-from streamer.commit import Policy
 from streamer.dialects.deepgram import Query, Results
 from streamer.events import Done, Final, Finalized, SpeechStarted, Word
 from streamer.fields import WireError
-from streamer.latency import BALANCED, LATENCIES, Latency
 from streamer.server import Server
 from streamer.worker import Worker
 from tests import servers
@@ -55,9 +53,8 @@ def transcripts(messages, final=True):
 # --- the client of Deepgram's package ---
 
 
-async def test_what_is_written_is_what_the_native_protocol_writes(nano, talk, monkeypatch):
-    # what is committed on the way, and so forced, depends on the pace
-    monkeypatch.setitem(LATENCIES, BALANCED, Latency(600, Policy(commit=())))
+@pytest.mark.usefixtures("nothing_promised")
+async def test_what_is_written_is_what_the_native_protocol_writes(nano, talk):
     audio = pcm(talk.samples[: 12 * 16_000])
     async with Worker(Engine(nano)) as worker, running(Server(), worker, "nano") as here:
         expected = await servers.whole(here.url, audio, endpoint_ms=400)

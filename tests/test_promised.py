@@ -17,6 +17,7 @@ from clients.terminal import CLEAN
 from clients.views import Audience
 from streamer.events import Done, Event, Final, Partial, SpeechStarted
 from tests.media import no_room_beyond
+from tests.test_display import Terminal
 
 SAID: list[Event] = [
     SpeechStarted(0, 0.0),
@@ -68,14 +69,6 @@ def show_all(shower: Audience | Display) -> None:
     with shower as entered:
         for event in SAID:
             entered.show(event)
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-    def fileno(self) -> int:
-        return 1
 
 
 def test_what_a_full_disk_does_not_take_is_shown_and_the_terminal_left_clean(

@@ -11,11 +11,9 @@ from websockets.exceptions import ConnectionClosed
 
 from streamer import Engine
 from streamer.access import Access, digest
-from streamer.commit import Policy
 from streamer.dialects.items import Items
 from streamer.events import Done, Final, Finalized, Partial, SpeechStarted
 from streamer.fields import WireError
-from streamer.latency import BALANCED, LATENCIES, Latency
 from streamer.server import Limits, Server
 from streamer.worker import Worker
 from tests.conftest import pcm
@@ -74,9 +72,8 @@ def kinds(messages):
 
 
 @pytest.mark.parametrize("turns", [None, {"type": "server_vad", "silence_duration_ms": 400}])
-async def test_what_is_written_is_what_the_native_protocol_writes(nano, talk, turns, monkeypatch):
-    # what is committed on the way, and so forced, depends on the pace
-    monkeypatch.setitem(LATENCIES, BALANCED, Latency(600, Policy(commit=())))
+@pytest.mark.usefixtures("nothing_promised")
+async def test_what_is_written_is_what_the_native_protocol_writes(nano, talk, turns):
     audio = pcm(talk.samples[: 12 * 16_000])
     async with Worker(Engine(nano)) as worker, running(Server(), worker, "nano") as here:
         expected = (await whole(here.url, audio, **({"endpoint_ms": 400} if turns else {}))).texts

@@ -4,9 +4,7 @@ import pytest
 
 from model.tasks import Wish
 from streamer import Engine, Options
-from streamer.commit import Policy
 from streamer.dialects.vosk import Configuration
-from streamer.latency import BALANCED, LATENCIES, Latency
 from streamer.server import Server
 from streamer.worker import Worker
 from tests.conftest import pcm
@@ -31,9 +29,8 @@ async def answers(socket, audio, config=CONFIG, piece_bytes=8000):
     return [*told, await hear(socket)]
 
 
-async def test_what_is_written_is_what_the_native_protocol_writes(nano, talk, monkeypatch):
-    # what is committed on the way, and so forced, depends on the pace
-    monkeypatch.setitem(LATENCIES, BALANCED, Latency(600, Policy(commit=())))
+@pytest.mark.usefixtures("nothing_promised")
+async def test_what_is_written_is_what_the_native_protocol_writes(nano, talk):
     audio = pcm(talk.samples[: 12 * 16_000])
     async with Worker(Engine(nano)) as worker, running(Server(), worker, "nano") as here:
         expected = await whole(here.url, audio)

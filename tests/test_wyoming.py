@@ -14,10 +14,8 @@ from wyoming.ping import Ping, Pong
 
 from streamer import Engine
 from streamer.access import Access
-from streamer.commit import Policy
 from streamer.dialects.wyoming import listening
 from streamer.events import Final
-from streamer.latency import BALANCED, LATENCIES, Latency
 from streamer.server import Limits, Server
 from streamer.serving import parse
 from streamer.worker import Worker
@@ -83,9 +81,8 @@ async def refused(client):
     return error
 
 
-async def test_what_is_written_is_what_the_native_protocol_writes(nano, talk, monkeypatch):
-    # what is committed on the way, and so forced, depends on the pace
-    monkeypatch.setitem(LATENCIES, BALANCED, Latency(600, Policy(commit=())))
+@pytest.mark.usefixtures("nothing_promised")
+async def test_what_is_written_is_what_the_native_protocol_writes(nano, talk):
     audio = pcm(talk.samples[: 12 * 16_000])
     async with Worker(Engine(nano)) as worker, running(Server(), worker, "nano") as here:
         expected = " ".join((await whole(here.url, audio)).texts)

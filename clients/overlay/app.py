@@ -21,6 +21,7 @@ from clients.overlay.desktop import is_composited
 from clients.overlay.look import Look, config_file, remember
 from clients.overlay.sources import Outlet, SourceThread
 from clients.overlay.window import Window
+from clients.signals import heeded
 
 LEAVING_SECONDS = 3.0  # for the source to give the microphone back
 LOCKED = "the overlay is locked: granite-stream overlay --unlock lets you move it, --quit ends it"
@@ -150,9 +151,8 @@ class Signals:
         signal.set_wakeup_fd(self._ends[1].fileno())
         self._notifier = QSocketNotifier(self._ends[0].fileno(), QSocketNotifier.Type.Read)
         self._notifier.activated.connect(lambda *_: self._ends[0].recv(64))
-        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if name != signal.SIGHUP or signal.getsignal(name) is not signal.SIG_IGN:  # as nohup has it
-                signal.signal(name, lambda *_: then())
+        for name in (signal.SIGINT, signal.SIGTERM, *heeded(signal.SIGHUP)):
+            signal.signal(name, lambda *_: then())
 
     def close(self) -> None:
         """From now on nobody listens."""

@@ -30,9 +30,9 @@ from clients.arguments import (
 )
 from clients.asking import choices, read_token, stream_at
 from clients.background import in_background
-from clients.connection import Captions, once_loaded
-from clients.errors import CaptionsError
+from clients.connection import once_loaded
 from clients.formats import FORMATS
+from clients.succession import PATIENCE_SECONDS, Succession
 from clients.suspension import Suspension
 from clients.views import Audience
 from streamer.incoming import SAMPLE_RATE, Samples
@@ -94,30 +94,31 @@ class Visit:
             await anext(pieces)  # it can be opened; otherwise the daemon need not know
             stream = stream_at(self._given.url, self._token, self._given.choices)
             async with once_loaded(stream, self._complain) as captions:
-                await self._caption(captions, pieces, output)
+                streams = Succession(captions, self._complain, stream, PATIENCE_SECONDS)
+                await self._caption(streams, pieces, output)
 
-    async def _caption(self, captions: Captions, pieces: AsyncIterator[Samples], output: Path | None) -> None:
+    async def _caption(self, streams: Succession, pieces: AsyncIterator[Samples], output: Path | None) -> None:
         with (
-            Audience(sys.stdout, self._complain, self._given, captions.model, output) as audience,
+            Audience(sys.stdout, self._complain, self._given, streams.model, output) as audience,
             self._suspension.leaving(audience.leave),
         ):
-            self._speaking = asyncio.create_task(self._speak(captions, pieces))
+            self._speaking = asyncio.create_task(self._speak(streams, pieces))
             try:
-                async for event in captions:
-                    audience.show(event)
+                async with aclosing(streams.events()) as events:
+                    async for event in events:
+                        audience.show(event)
                 await self._speaking  # its recording may have broken off
             finally:
                 self._speaking.cancel()
                 await asyncio.wait([self._speaking])
             audience.write()
 
-    async def _speak(self, captions: Captions, pieces: AsyncIterator[Samples]) -> None:
+    async def _speak(self, streams: Succession, pieces: AsyncIterator[Samples]) -> None:
         try:
             async for piece in pieces:
-                await captions.send(piece)
+                await streams.send(piece)
         finally:  # also after an interruption: what was heard until then becomes final
-            with suppress(CaptionsError):  # whoever reads the captions learns it as well
-                await captions.stop()
+            await streams.stop()
 
     def _pieces(self, path: str) -> Generator[Samples, None, None]:
         """The samples of the recording, after none at all once it is open."""

@@ -12,6 +12,7 @@ from clients.connection import once_loaded
 from clients.console import caption, prepared
 from clients.remote import EXCUSE, RemoteFeed
 from clients.status import Status
+from clients.succession import Succession
 from streamer.devices import Device
 from streamer.microphone import chosen
 from streamer.portaudio import quiet_libraries
@@ -44,6 +45,6 @@ async def _speak(
             status,
             captions.model,
             complain,
-            lambda run, display: RemoteFeed(captions, run, display.say, stream),
+            lambda run, display: RemoteFeed(Succession(captions, display.say, stream), run),
             EXCUSE,
         )

@@ -12,6 +12,7 @@ from clients.errors import CaptionsError, of_close
 from clients.live import Captioning, level_db
 from clients.remote import RemoteFeed
 from clients.status import Status
+from clients.succession import Succession
 from streamer.events import Done, Error, Event
 from tests.media import tone
 
@@ -233,7 +234,7 @@ def test_loudness_is_told_below_full_scale() -> None:
 class BrokenCaptions:
     """A stream that ends as nobody wished, perhaps behind its last words."""
 
-    online, waiting_seconds = True, 0.0
+    model, online, waiting_seconds = "none", True, 0.0
 
     def __init__(self, error: Exception, *events: Event) -> None:
         self.error, self.events = error, list(events)
@@ -257,4 +258,4 @@ async def test_whatever_breaks_a_far_stream_ends_the_run(captions: BrokenCaption
     captioning = Captioning(Microphone(), Display(), Status("Desk"))
     async with asyncio.timeout(10):
         with pytest.raises(type(captions.error)):
-            await captioning.run(RemoteFeed(captions, captioning, pytest.fail))
+            await captioning.run(RemoteFeed(Succession(captions, pytest.fail), captioning))

@@ -11,11 +11,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import jiwer
 import pytest
 import srt
 
+from clients import connecting
 from clients.arguments import exit_code
 from clients.connecting import main
+from clients.errors import of_close
 from model import GraniteSpeech, Wish
 from model.errors import GraniteStreamError
 from streamer.access import Access, digest
@@ -273,19 +276,41 @@ async def test_another_signal_behind_an_interruption_ends_it_without_a_word(ther
     await there.all_gone()
 
 
-async def test_an_end_before_the_last_word_leaves_a_file_that_says_it_is_not_whole(
-    there: Service, tmp_path: Path
+async def test_a_daemon_that_is_restarted_goes_on_with_the_recording(
+    there: Service, connect: Connect, tmp_path: Path
 ) -> None:
-    process = await start(there.url, TALK, "--format", "json", "--output", tmp_path)
-    async with asyncio.timeout(60):
-        shown = await process.stdout.readline()
+    undisturbed = await connect(there.url, TALK, "--speed", 0, "--format", "json")
+    process = await start(there.url, TALK, "--speed", 4, "--format", "json", "--output", tmp_path)
+    async with asyncio.timeout(120):
+        await process.stdout.readline()
         there.server.sessions.drain()
-        rest, err = await process.communicate()
+        told = await process.stderr.readline()
+        there.server.sessions.draining = False
+        _, err = await process.communicate()
+    assert process.returncode == 0
+    assert told == b"granite-stream: " + f"{of_close(1012, '')}. Trying again …\n".encode()
+    assert err == b"granite-stream: the server is back\n"
+    assert os.listdir(tmp_path) == ["talk.json"]
+    written = json.loads((tmp_path / "talk.json").read_text())
+    expected = json.loads(undisturbed.out)
+    assert written["audio_seconds"] == pytest.approx(expected["audio_seconds"], abs=0.01)
+    # the segment that was cut is heard in two parts
+    assert written["segments"][-1]["end"] == pytest.approx(expected["segments"][-1]["end"], abs=1.0)
+    assert jiwer.wer(expected["text"], written["text"]) < 0.2
+
+
+async def test_an_end_before_the_last_word_leaves_a_file_that_says_it_is_not_whole(
+    there: Service, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connecting, "PATIENCE_SECONDS", 0.0)
+    visit = asyncio.create_task(connect(there.url, TALK, "--format", "json", "--output", tmp_path))
     part = tmp_path / "talk.part.json"
-    assert process.returncode == 1
-    assert f"granite-stream: {part} is as far as it was heard" in err.decode()
-    assert "is being restarted" in err.decode()
-    assert json.loads(part.read_text())["text"].split() == (shown + rest).decode().split()
+    await until(part.exists)  # the first final
+    there.server.sessions.drain()
+    result = await visit
+    assert result.code == 1
+    assert result.err.splitlines() == [f"{part} is as far as it was heard", str(of_close(1012, ""))]
+    assert json.loads(part.read_text())["text"].split() == result.out.split()
     assert os.listdir(tmp_path) == [part.name]
 
 

@@ -10,11 +10,12 @@ from functools import partial
 import numpy as np
 import pytest
 
-from clients import patience
+from clients import patience, succession
 from clients.asking import ENCODING
 from clients.connection import connect
 from clients.errors import CaptionsError, RefusedError, UnauthorizedError, of_close
 from clients.remote import RemoteFeed
+from clients.succession import Succession
 from model import GraniteSpeech
 from streamer.events import Done, Event, Final, Partial, SpeechStarted
 from tests.servers import until
@@ -58,7 +59,7 @@ async def test_a_daemon_that_is_restarted_is_followed_by_the_next_one_without_a_
     async with service(nano) as one, service(nano) as other:
         choices = {"encoding": ENCODING, "partials": False}
         async with connect(one.url, **choices) as captions:
-            feed = RemoteFeed(captions, run, run.said.append, partial(connect, other.url, **choices))
+            feed = RemoteFeed(Succession(captions, run.said.append, partial(connect, other.url, **choices)), run)
             push(feed, first)
             await until(lambda: feed.waiting_seconds < 0.5 and finals(run.events))
             one.server.sessions.drain()
@@ -86,7 +87,7 @@ async def test_a_daemon_that_is_restarted_is_followed_by_the_next_one_without_a_
 class Scripted:
     """A stream that says this, and ends so."""
 
-    online, waiting_seconds = True, 0.0
+    model, online, waiting_seconds = "none", True, 0.0
 
     def __init__(self, *events: Event, error: Exception | None = None) -> None:
         self._events, self._error = list(events), error
@@ -137,7 +138,7 @@ async def test_what_was_committed_when_a_daemon_died_is_final_and_what_it_had_no
     )
     lives = Scripted(SpeechStarted(0, 0.0), Final(0, 0.0, 0.5, "is done"), Done(0.5))
     busy = RefusedError("the server is busy")
-    feed = RemoteFeed(died, run, run.said.append, following(busy, busy, lives))
+    feed = RemoteFeed(Succession(died, run.said.append, following(busy, busy, lives)), run)
     feed.push(samples[:4])
     await until(lambda: died.heard)
     feed.push(samples[4:])
@@ -160,10 +161,11 @@ async def test_what_was_committed_when_a_daemon_died_is_final_and_what_it_had_no
 
 
 @pytest.mark.parametrize("ends", ["hopeless", "ended", "alone"])
-async def test_where_another_stream_would_not_help_the_run_ends(ends: str) -> None:
+async def test_where_another_stream_would_not_help_the_run_ends(ends: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(succession, "PATIENCE_SECONDS", 0.0)
     run, lost, wrong = Run(), CaptionsError("lost"), UnauthorizedError("another token")
     again = None if ends == "alone" else following(wrong)
-    feed = RemoteFeed(Scripted(error=lost), run, run.said.append, again)
+    feed = RemoteFeed(Succession(Scripted(error=lost), run.said.append, again), run)
     if ends == "ended":
         feed.end()
     await asyncio.wait_for(run.over.wait(), 10)

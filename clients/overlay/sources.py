@@ -19,6 +19,7 @@ from clients.live import TOO_SLOW, Captioning, Feed
 from clients.patience import Persistence
 from clients.remote import EXCUSE, RemoteFeed
 from clients.status import Status
+from clients.succession import Succession
 from clients.watching import watch
 from streamer.devices import Device
 from streamer.events import Event
@@ -103,7 +104,7 @@ async def hear_far(
 
     async def once(again: bool) -> None:
         async with stream_at(url, token, choices)() as captions:
-            feed = lambda run, screen: RemoteFeed(captions, run, screen.say)  # noqa: E731
+            feed = lambda run, screen: RemoteFeed(Succession(captions, screen.say), run)  # noqa: E731
             await hear(wanted, device, outlet, feed, EXCUSE, again)
 
     await persist(once, outlet)

@@ -18,8 +18,8 @@ from model.nano.augment import Distortion, Ear
 from model.nano.shards import SAMPLE_RATE, Clip, Shard, shards_of
 
 # How much of what is heard is each source's. Few hours of people and of Kokoro weigh more than many of formant voices.
-SHARES = {"espeak": 0.20, "flite": 0.14, "festival": 0.06, "pico": 0.16, "kokoro": 0.24, "human_native": 0.06,
-          "human_accent": 0.06, "human_taught": 0.08}  # fmt: skip
+SHARES = {"espeak": 0.16, "flite": 0.12, "festival": 0.07, "pico": 0.14, "rhvoice": 0.08, "kokoro": 0.24,
+          "human_native": 0.06, "human_accent": 0.06, "human_taught": 0.08}  # fmt: skip
 HOURS_FOR_FULL_SHARE = 0.5
 # A source with less is heard so often that it is learned by heart: after 100 h, a fifth of them the same half hour of
 # Kokoro, 1 % of the words in that were wrong, and 29 % in other sentences of the same voices.

@@ -28,7 +28,7 @@ from model.nano.voices import Samples, engine, resample
 CLIPS_PER_SHARD = 1000
 EVAL_CLIPS = 96
 TEMPLATED_SHARE = 0.2
-CLIPS = {"espeak": 30_000, "flite": 8_000, "festival": 1_000, "pico": 24_000, "kokoro": 12_000}
+CLIPS = {"espeak": 24_000, "flite": 14_000, "festival": 14_000, "pico": 24_000, "rhvoice": 10_000, "kokoro": 8_000}
 HUMAN_TRAIN = {"human_native": "train_native_devclean10", "human_accent": "train_accent_so762"}
 HUMAN_EVAL = {"human_native": "eval_native_testother10", "human_accent": "eval_accent_so762_adult"}
 HUMAN_UNLABELLED = {"human_taught": ("pseudo_tc100_nolabel", "pseudo_pico_slots")}

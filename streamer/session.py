@@ -20,6 +20,7 @@ from streamer.options import Options
 from streamer.wire import Close, Numbered, Start
 
 LEAST_SECONDS = 0.02  # of audio handed on at once, so that a flood of single samples costs the memory of samples
+MOST_SECONDS = 1.0  # of it: one message may hold minutes, which must wait for room as many messages would
 SLOW_SECONDS = 10.0  # a client may take to read once it is a whole backlog behind
 
 
@@ -106,8 +107,9 @@ class Session:
         self._dialect = dialect or Numbered(start.words)
         self._observe, self._clock = observe, clock
         self._delays = Delays()
-        self._few = bytearray()  # bytes too few to be worth a call; not acknowledged
-        self._few_bytes = int(LEAST_SECONDS * start.sample_rate) * self.incoming.frame_bytes
+        self._held = bytearray()  # not handed on yet, nor acknowledged
+        self._least_bytes = int(LEAST_SECONDS * start.sample_rate) * self.incoming.frame_bytes
+        self._most_bytes = int(MOST_SECONDS * start.sample_rate) * self.incoming.frame_bytes
         self._may_repeat_bytes = 0  # behind the end
         self._told = asyncio.Event()
         with refusing():
@@ -129,7 +131,7 @@ class Session:
         if self.hold:
             self.hold.end(Farewell(Close.TAKEN_OVER, "resumed elsewhere", resumable=True))
         # What came from the connection before and was not acknowledged will come again, from a whole frame on.
-        self._few.clear()
+        self._held.clear()
         self.incoming.drop_rest()
         # Less than that was no sound, and may come again even behind the end.
         self._may_repeat_bytes = self.incoming.frame_bytes - 1 if self.farewell else 0
@@ -147,12 +149,15 @@ class Session:
     # --- from the client ---
 
     async def room(self) -> None:
-        """Waits until the next message may be read: both its audio and what it will say have a place to go.
+        """Waits until the next message may be read: what came is handed on, and what it will say has a place to go.
 
         Raises:
             Farewell: the client does not read what it is told.
         """
         await self._feed.room()
+        while len(self._held) >= self._least_bytes:
+            self._push(self._most_bytes)
+            await self._feed.room()
         try:
             async with asyncio.timeout(SLOW_SECONDS):
                 while self.backlog.full:
@@ -172,9 +177,9 @@ class Session:
             if self.farewell.code is Close.DONE and len(data) > self._may_repeat_bytes:
                 raise WireError("audio came after stop; start another session for it")
             return  # it was sent before the client could know; the last ack tells that it was not taken
-        self._few += data
-        if len(self._few) >= self._few_bytes:
-            self._push()
+        self._held += data
+        if len(self._held) >= self._least_bytes:
+            self._push(self._most_bytes)
 
     def finalize(self, name: str) -> None:
         """Ends the open segment; behind the end there is none."""
@@ -196,9 +201,9 @@ class Session:
         """Forgets the stream, whatever it is doing."""
         self._feed.drop()
 
-    def _push(self) -> None:
-        samples = self.incoming.feed(bytes(self._few))
-        self._few.clear()
+    def _push(self, most_bytes: int | None = None) -> None:
+        samples = self.incoming.feed(bytes(self._held[:most_bytes]))
+        del self._held[:most_bytes]
         self._delays.arrivals.add(self.incoming.seconds, self._clock())
         if len(samples):
             self._feed.push(samples)

@@ -148,6 +148,30 @@ async def test_no_room_for_audio_or_for_words_stops_the_reading(worker, monkeypa
     await waiting
 
 
+async def test_one_long_message_waits_for_room_as_many_short_ones_would(worker):
+    audio = speech(5)
+    session = opened(worker)
+    session.attach(0)
+    session.hear(audio)
+    worker.roomy.clear()
+    waiting = asyncio.create_task(session.room())
+    await asyncio.sleep(0)
+    assert session.incoming.seconds == 1
+    worker.roomy.set()
+    await waiting
+    assert session.incoming.seconds == 5
+    assert worker.feeds[0].pieces == 5
+    assert words_of(audio)[:4] == [word for text in await told(session) for word in words_of(audio)[:4] if word in text]
+
+
+async def test_the_end_does_not_wait_for_room(worker):
+    session = opened(worker)
+    session.hear(speech(5))
+    worker.roomy.clear()
+    session.end(Farewell(Close.RESTART))
+    assert session.incoming.seconds == 5
+
+
 async def test_who_does_not_read_for_long_is_sent_away(worker, monkeypatch):
     monkeypatch.setattr("streamer.backlog.MOST_EVENTS", 3)
     monkeypatch.setattr("streamer.session.SLOW_SECONDS", 0.01)

@@ -58,7 +58,7 @@ class Display:
 
     def __exit__(self, *_: object) -> None:
         with ExitStack() as last:  # one after the other from the end, whatever one of them fails with
-            last.callback(self.hide)
+            last.callback(self.leave)
             last.callback(self._tell, self._captions.close)
             if not isinstance(self._captions, EventView) and (final := self._promised.final()):
                 last.callback(self.show, final)
@@ -71,7 +71,7 @@ class Display:
                 self._file.show(event)
         finally:
             if self._screen and self._screen is not self._captions and isinstance(event, Final):
-                self._draw(self._screen.hide)  # perhaps both are one terminal, as behind `| tee`
+                self._draw(self._screen.erase)  # perhaps both are one terminal, as behind `| tee`
             self._tell(self._captions.show, event)
 
     def say(self, notice: str) -> None:
@@ -94,7 +94,7 @@ class Display:
         if self._screen:
             self._draw(self._screen.refresh)
 
-    def hide(self) -> None:
+    def leave(self) -> None:
         """Leaves the terminal to another program for a while."""
         if self._screen:
             self._draw(self._screen.close)

@@ -60,7 +60,7 @@ class Screen(Protocol):
     def refresh(self) -> None:
         """Shows the status as it is now."""
 
-    def hide(self) -> None:
+    def leave(self) -> None:
         """Makes room for another program for a while."""
 
 
@@ -112,7 +112,7 @@ class Captioning:
 
     def suspend(self) -> None:
         """Ctrl-Z: the terminal belongs to the shell until it is our turn again. What is said meanwhile is not heard."""
-        self._screen.hide()
+        self._screen.leave()
         if self.keys:
             self.keys.give_back()
         os.kill(os.getpid(), signal.SIGSTOP)

@@ -1,4 +1,8 @@
-"""When to try again, and when to give up. Pure: the caller has the clock."""
+"""When to try again, and when to give up. Pure: the caller has the clock.
+
+Each wait is half of its bound and a random share of the other half: thousands of clients must not come back at one
+moment.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ STEADY_SECONDS = 10.0  # what lasted so long was well
 
 
 class Patience:
-    """Waits that double, each a random share of its bound: thousands of clients must not come back at one moment."""
+    """For a while: waits double."""
 
     def __init__(self, total_seconds: float, now: float, chance: Callable[[], float] = random.random) -> None:
         """Lasts so long from now."""
@@ -33,19 +37,21 @@ class Patience:
 class Persistence:
     """Never gives up: waits double, begin anew after what lasted, and the same fault is news only once."""
 
-    def __init__(self) -> None:
+    def __init__(self, chance: Callable[[], float] = random.random) -> None:
         self.message = ""  # about the last fault
-        self._wait_seconds = FIRST_WAIT_SECONDS
+        self._chance = chance
+        self._bound_seconds = FIRST_WAIT_SECONDS
 
     def failed(self, error: Exception, lasted_seconds: float) -> bool:
         """What was tried has failed after so long; whether that is news."""
         before = self.message
         if lasted_seconds > STEADY_SECONDS:
-            before, self._wait_seconds = "", FIRST_WAIT_SECONDS
+            before, self._bound_seconds = "", FIRST_WAIT_SECONDS
         self.message = f"{error}. Trying again …"
         return self.message != before
 
     def wait_seconds(self) -> float:
         """How long to wait before the next attempt."""
-        wait, self._wait_seconds = self._wait_seconds, min(2 * self._wait_seconds, LONGEST_WAIT_SECONDS)
+        wait = self._bound_seconds * (1 + self._chance()) / 2
+        self._bound_seconds = min(2 * self._bound_seconds, LONGEST_WAIT_SECONDS)
         return wait

@@ -53,7 +53,7 @@ class SubtitleWriter:
         """A comment in WebVTT; SubRip has no place for one."""
         if self._kind == "srt":
             return ""
-        return f"{self._put_header()}NOTE mark {number} at {clock(round(seconds * 1000), '.')}\n\n"
+        return f"{self._put_header()}NOTE mark {number} at {timestamp(round(seconds * 1000), '.')}\n\n"
 
     def finish(self, audio_seconds: float) -> str:
         """The rest of the file if nothing follows; may be asked again and again."""
@@ -76,17 +76,17 @@ class SubtitleWriter:
         start_ms = max(round(held.start * 1000), self._last_end_ms)
         end_ms = max(round(end * 1000), start_ms + 1)
         if self._kind == "srt":
-            times = f"{clock(start_ms, ',')} --> {clock(end_ms, ',')}"
+            times = f"{timestamp(start_ms, ',')} --> {timestamp(end_ms, ',')}"
             return f"{self._number + 1}\n{times}\n" + "\n".join(held.lines) + "\n\n", end_ms
         text = "\n".join(held.lines).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        return f"{clock(start_ms, '.')} --> {clock(end_ms, '.')}\n{text}\n\n", end_ms
+        return f"{timestamp(start_ms, '.')} --> {timestamp(end_ms, '.')}\n{text}\n\n", end_ms
 
     def _put_header(self) -> str:
         header, self._header = self._header, ""
         return header
 
 
-def clock(milliseconds: int, point: str) -> str:
+def timestamp(milliseconds: int, point: str) -> str:
     """`01:02:03,004`, with the point that the format wants."""
     seconds, milliseconds = divmod(milliseconds, 1000)
     return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}{point}{milliseconds:03}"

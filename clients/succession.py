@@ -24,7 +24,7 @@ from streamer.incoming import SAMPLE_RATE, Samples
 
 LOST, BACK = "the connection to the server was lost; what is said is kept", "the server is back"
 FRAME_BYTES = 4  # of `asking.ENCODING`
-PATIENCE_SECONDS = 120.0  # without a stream that lasts: of recordings, and of a microphone's last words
+OUTAGE_SECONDS = 120.0  # without a stream that lasts: of recordings, and of a microphone's last words
 
 OpenStream = Callable[[], AbstractAsyncContextManager[Captions]]
 
@@ -45,7 +45,7 @@ class Succession:
             captions: the first stream, of `asking.ENCODING`.
             say: is told what happens to the connection.
             again: opens another one of the same kind; without it the first one's failure is the end.
-            patience_seconds: how long to try again when no stream lasts; once stopped, at most `PATIENCE_SECONDS`.
+            patience_seconds: how long to try again when no stream lasts; once stopped, at most `OUTAGE_SECONDS`.
         """
         self.model = captions.model
         self._again, self._say, self._patience_seconds = again, say, patience_seconds
@@ -122,7 +122,7 @@ class Succession:
                         yield final
                     if isinstance(lost, LoadingError) or clock() - began > STEADY_SECONDS:
                         lasting_until = clock()
-                    patience_seconds = min(self._patience_seconds, PATIENCE_SECONDS if self._stopped else math.inf)
+                    patience_seconds = min(self._patience_seconds, OUTAGE_SECONDS if self._stopped else math.inf)
                     if clock() - lasting_until >= patience_seconds:
                         raise lost
                     if persistence.failed(lost, clock() - began):

@@ -122,7 +122,7 @@ class TerminalView:
         """Redraws what has changed without an event: the status line, the size of the window."""
         self._draw()
 
-    def hide(self) -> None:
+    def erase(self) -> None:
         """Takes the open segment and the status line off the screen, until they are drawn again."""
         if self._drawn:
             self._out.write(f"\r{ERASE_BELOW}")

@@ -59,7 +59,7 @@ class Alphabet:
         """What the head hears in frames `[T, labels]`: its greedy path."""
         return "".join(self._characters[label] for label in _greedy(log_probs) if label < len(self._characters))
 
-    def spelled(self, log_probs: Tensor) -> int:
+    def spelled_bytes(self, log_probs: Tensor) -> int:
         """How many bytes of UTF-8 the characters take that the head hears in frames `[T, labels]`, spaces aside.
 
         No text of them has more tokens. A character whose label says nothing of it counts, too.

@@ -102,7 +102,7 @@ def tensors(paths: list[Path]) -> Iterator[tuple[str, Tensor]]:
                         del tensor
 
 
-def size(module: nn.Module, directory: Path) -> Size:
+def size_of(module: nn.Module, directory: Path) -> Size:
     """How many numbers a checkpoint's weights are; `module` is of its shape. Reads only the headers of the files.
 
     Raises:
@@ -110,10 +110,10 @@ def size(module: nn.Module, directory: Path) -> Size:
     """
     stored, four = [(canonical(key), count) for key, count in counts(directory)], in_four_bits(module)
     total, packed = sum(count for _, count in stored), sum(count for name, count in stored if name in four)
-    return Size(total, packed, *met(module))
+    return Size(total, packed, *weights_met(module))
 
 
-def met(module: nn.Module) -> tuple[int, int]:
+def weights_met(module: nn.Module) -> tuple[int, int]:
     """How many weights each frame of audio is multiplied with, and how many each token."""
     layers = {name: layer for name, layer in module.named_modules() if isinstance(layer, Linear)}
     weights = {name: layer.in_features * layer.out_features for name, layer in layers.items()}

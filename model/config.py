@@ -156,7 +156,7 @@ class SpeechConfig(_FromJson):
     projector: ProjectorConfig
     text: TextConfig
     audio_token_index: int
-    window_size: int = 15  # frames in a projector window, 300 ms
+    window_size: int = WINDOW_FRAMES  # frames in a projector window, 300 ms
     downsample_rate: int = 5  # frames for each embedding
     has_lora_adapter: bool = False
     ctc_labels: tuple[str, ...] = ()  # characters of the CTC head from label 0 (blank) on; empty: Latin-1

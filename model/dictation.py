@@ -24,10 +24,9 @@ from torch import Tensor
 from model.cache import KVCache
 from model.granite import Extension, Prediction
 from model.guards import loop_length, times_in_a_row
-from model.processor import Prompt
+from model.processor import UNFINISHED, Prompt
 
 NEAR = 8  # tokens of a failed draft among which the one that was written is looked for
-HALF = "\ufffd"  # what a decoder makes of some bytes of a character
 LEAST_PROBABILITY = 1e-6  # of a committed token that greedy decoding no longer agrees with
 
 
@@ -135,7 +134,7 @@ class Dictation:
             free = len(self._written) > self.committed  # what is committed was no loop when it was
             if self._guarded and free and (loop := loop_length(self._written, self._times_heard)):
                 del self._written[max(self.committed, len(self._written) - loop) :]
-                while len(self._written) > self.committed and self._decode(self._written).endswith(HALF):
+                while len(self._written) > self.committed and self._decode(self._written).endswith(UNFINISHED):
                     self._written.pop()  # bytes of characters that are alike: the loop began in the midst of one
                 self._finish()
                 return

@@ -80,6 +80,11 @@ class LogMel:
         return power.clamp(min=QUIETEST).log10().T
 
 
+def settled_frames(samples: int) -> int:
+    """Raw mel frames that `LogMel.push` has given after so many samples."""
+    return (samples - REACH) // HOP + 1 if samples >= MIN_SAMPLES else 0
+
+
 def loudest(raw: Tensor) -> float:
     """The loudest bin of raw mel frames `[n, 80]`."""
     return float(raw.max()) if len(raw) else 0.0
@@ -92,11 +97,3 @@ def stack(raw: Tensor, peak: float) -> Tensor:
     """
     frames = len(raw) // 2
     return (torch.clamp(raw[: 2 * frames], min=peak - FLOOR_DECADES) / 4 + 1).reshape(frames, 2 * MEL_BANDS)
-
-
-def embedding_count(samples: int, window_size: int = 15, window_embeddings: int = 3) -> int:
-    """Audio embeddings that `samples` samples become: 3 for each window of 15 frames begun."""
-    if samples < MIN_SAMPLES:
-        return 0
-    frames = (samples // HOP + 1) // 2
-    return window_embeddings * -(-frames // window_size)

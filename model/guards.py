@@ -18,17 +18,17 @@ PHRASE_TOKENS = 8  # of the longest phrase that is looked at
 HEARD_WRONGLY = 3  # the CTC head spells one repeat in so many alike: up to so many times what it heard is no loop
 
 
-def token_limit(seconds: float, spelled: int, timed: bool = False, tagged: bool = False) -> int:
+def token_limit(seconds: float, spelled_bytes: int, timed: bool = False, tagged: bool = False) -> int:
     """The most tokens that audio can hold.
 
     Args:
         seconds: its length.
-        spelled: how many bytes the characters take that the CTC head hears in it; a token has at least one, and where
+        spelled_bytes: how many the characters take that the CTC head hears in it; a token has at least one, and where
             no character is heard there are no words.
         timed: each word is followed by its time.
         tagged: each turn begins with who speaks.
     """
-    words = min(int(TOKENS_PER_SECOND * seconds), spelled) + SPARE_TOKENS if spelled else 0
+    words = min(int(TOKENS_PER_SECOND * seconds), spelled_bytes) + SPARE_TOKENS if spelled_bytes else 0
     if tagged:
         return max(words, min(words * TAGGED, MOST_TAGGED))
     return words * TIMED if timed else words

@@ -113,6 +113,7 @@ class Processor:
 
         Raises:
             ValueError: the text holds a placeholder for audio.
+            CheckpointError: the template refuses such a message.
         """
         ids = self.encode(self._render(_user(text)))
         if self.config.audio_token_index in ids:
@@ -124,6 +125,7 @@ class Processor:
 
         Raises:
             WishError: the rendered prompt does not hold exactly one placeholder.
+            CheckpointError: the template refuses these messages.
         """
         ids = self.encode(self.render(instruction))
         count = ids.count(self.config.audio_token_index)

@@ -1,7 +1,8 @@
 """The whole network: audio in, text out, and the two operations that streaming is made of.
 
 `encode` turns stretches of many segments' features into embeddings and character probabilities; `extend` reads
-embeddings and tokens into cache slots. `transcribe` is the offline reference: both once, over a whole utterance.
+embeddings and tokens into cache slots. `transcribe` is the offline reference: one `encode` of a whole utterance, then
+`extend` until its text ends.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from model import memory
 from model.alignment import Alphabet
 from model.cache import KVCache
-from model.checkpoint import load_weights, locate, size
+from model.checkpoint import load_weights, locate, size_of
 from model.config import SpeechConfig
 from model.dictation import Dictation
 from model.encoder import Conformer, Edge
@@ -114,7 +115,7 @@ class GraniteSpeech(nn.Module):
         processor = Processor.read(directory, config)
         with torch.device("meta"):
             network = cls(config)
-        memory.require(name, size(network, directory), form, device)
+        memory.require(name, size_of(network, directory), form, device)
         load_weights(network, directory, dtype, device, kept)
         network.equip(processor)
         network.name = name
@@ -206,8 +207,8 @@ class GraniteSpeech(nn.Module):
         (heard,) = self.encode([Span(self.features(audio))])
         guarded = max_tokens is None
         if max_tokens is None:
-            spelled = self.alphabet.spelled(heard.log_probs)
-            max_tokens = token_limit(len(audio) / SAMPLE_RATE, spelled, wish.times, wish.speakers)
+            spelled_bytes = self.alphabet.spelled_bytes(heard.log_probs)
+            max_tokens = token_limit(len(audio) / SAMPLE_RATE, spelled_bytes, wish.times, wish.speakers)
         if not max_tokens or not len(heard.embeddings):
             return ""
         heard_text = self.alphabet.text(heard.log_probs)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from streamer.events import Done, Error, Event, Final, Partial, SpeechStarted
-from streamer.wire import plain
+from streamer.wire import unnumbered
 
 MOST_WATCHERS = 1000  # of all channels; each may have a full queue
 MOST_EVENTS = 1000  # that a watcher has not read
@@ -78,7 +78,7 @@ class Speaker:
             self.open = event if isinstance(event, Partial) else None
             if self._is_read:
                 event = self.untold(event)
-                text = plain(event, self.words)
+                text = unnumbered(event, self.words)
                 for watcher in self.channel.watchers:
                     watcher.take(event, text)
 
@@ -138,7 +138,7 @@ class Channels:
         channel.watchers.add(watcher)
         if channel.speakers and (partial := channel.speakers[-1].open):
             rest = channel.speakers[-1].untold(partial)
-            watcher.take(rest, plain(rest))
+            watcher.take(rest, unnumbered(rest))
         return watcher
 
     def leave(self, name: str, watcher: Watcher) -> None:

@@ -46,6 +46,16 @@ class Policy:
     patience: int = 2  # updates in a row that must contradict what is shown before it is replaced
 
 
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """What an update wrote, and what speaks for it."""
+
+    words: Sequence[WrittenWord]
+    updates: Sequence[int]  # in how many in a row each of its tokens has stood
+    log_probs: Sequence[float]  # of its tokens
+    heard: int  # frames that it is based on
+
+
 NOTHING = Policy(commit=(), show=())  # nothing is shown or promised before the final
 
 
@@ -63,61 +73,36 @@ def standing(tokens: Sequence[int], before: Sequence[int], updates: Sequence[int
     return [each + 1 for each in updates[:agreed]] + [1] * (len(tokens) - agreed)
 
 
-def committable(
-    words: Sequence[WrittenWord],
-    updates: Sequence[int],
-    log_probs: Sequence[float],
-    committed: int,
-    heard: int,
-    policy: Policy,
-) -> int:
-    """How many tokens may be committed.
-
-    Args:
-        words: of this hypothesis.
-        updates: for each of its tokens, in how many updates in a row it has stood.
-        log_probs: of its tokens.
-        committed: how many tokens are committed already.
-        heard: frames that this hypothesis is based on.
-        policy: the evidence asked for.
-    """
+def committable(hypothesis: Hypothesis, committed: int, policy: Policy) -> int:
+    """How many tokens may be committed, those included that are already."""
+    updates, heard = hypothesis.updates, hypothesis.heard
 
     def certain(word: WrittenWord, asked: Evidence) -> bool:
         followed = word.tokens < len(updates) and updates[word.tokens] >= asked.updates
         margin_frames = asked.margin_frames + (0 if followed else policy.last_margin_frames)
         return updates[word.tokens - 1] >= asked.updates and word.end <= heard - margin_frames
 
-    return _reach(words, log_probs, committed, policy.commit, certain)
+    return _reach(hypothesis, committed, policy.commit, certain)
 
 
-def showable(
-    words: Sequence[WrittenWord],
-    updates: Sequence[int],
-    log_probs: Sequence[float],
-    committed: int,
-    heard: int,
-    policy: Policy,
-) -> int:
-    """How many tokens may be shown; see `committable`."""
+def showable(hypothesis: Hypothesis, committed: int, policy: Policy) -> int:
+    """How many tokens may be shown, committed ones included."""
+    updates, heard = hypothesis.updates, hypothesis.heard
 
     def likely(word: WrittenWord, asked: Evidence) -> bool:
         return updates[word.tokens - 1] >= asked.updates or word.end <= heard - asked.margin_frames
 
-    return _reach(words, log_probs, committed, policy.show, likely)
+    return _reach(hypothesis, committed, policy.show, likely)
 
 
 def _reach(
-    words: Sequence[WrittenWord],
-    log_probs: Sequence[float],
-    reached: int,
-    ladder: Sequence[Evidence],
-    enough: Callable[[WrittenWord, Evidence], bool],
+    hypothesis: Hypothesis, reached: int, ladder: Sequence[Evidence], enough: Callable[[WrittenWord, Evidence], bool]
 ) -> int:
-    """How many tokens the words behind the first `reached` of them make, up to one whose evidence is not enough."""
-    for word in words:
+    """How many tokens there are, the first `reached` included, up to the first word whose evidence is not enough."""
+    for word in hypothesis.words:
         if word.tokens <= reached:
             continue
-        asked = _asked(ladder, log_probs[reached : word.tokens])
+        asked = _asked(ladder, hypothesis.log_probs[reached : word.tokens])
         if asked is None or not enough(word, asked):
             break
         reached = word.tokens

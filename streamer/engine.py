@@ -2,7 +2,7 @@
 
 ```
 each stream says                   one call for all         each stream takes
-Stream.settle, Stream.unheard  ->  VoiceDetector.listen  -> Stream.hear_voice
+Stream.settle, Stream.chunks   ->  VoiceDetector.listen  -> Stream.notice
 Stream.due, then Stream.span   ->  GraniteSpeech.encode  -> Stream.hear
 Stream.extension               ->  GraniteSpeech.extend  -> Stream.read
 ```
@@ -39,12 +39,12 @@ Result = TypeVar("Result")
 class Work:
     """What was done in a step; false if nothing was."""
 
-    heard_samples: int  # by the voice detector
+    listened_samples: int  # by the voice detector
     updates: list[Due]
     extensions: int
 
     def __bool__(self) -> bool:
-        return bool(self.heard_samples or self.updates or self.extensions)
+        return bool(self.listened_samples or self.updates or self.extensions)
 
 
 class Engine:
@@ -102,8 +102,8 @@ class Engine:
                 whoever waits longest goes first, finals before all. At least one update is done.
         """
         self._ask(Stream.settle, self._streams)
-        listening = self._ask(Stream.unheard, self._streams)
-        self._do(self._listen, listening, Stream.hear_voice)
+        listening = self._ask(Stream.chunks, self._streams)
+        self._do(self._listen, listening, Stream.notice)
 
         due = self._in_turn(self._ask(Stream.due, self._streams), most_frames)
         hearing = self._ask(Stream.span, [stream for stream, _ in due])

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from model.checkpoint import met
+from model.checkpoint import weights_met
 from model.config import SpeechConfig
 from model.features import FRAME_SECONDS
 from model.granite import Extension
@@ -104,7 +104,7 @@ def measure(network: GraniteSpeech) -> Pace:
     reading = _fastest(lambda: network.extend([Extension(slot, 0, inputs)], cache), network.device)
     one = [Extension(slot, work.positions, inputs[:1])]
     alone = _fastest(lambda: network.extend(one, cache), network.device)
-    per_frame, per_token = met(network)
+    per_frame, per_token = weights_met(network)
     return Pace(
         frame=hearing / work.frames / per_frame,
         token=alone / per_token,

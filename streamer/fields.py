@@ -59,7 +59,7 @@ def parse_object(text: str, most_characters: int = MOST_TEXT_CHARACTERS) -> dict
     return values
 
 
-def field(
+def value_of(
     values: dict[str, Any], name: str, allowed: Callable[[Any], str | None], default: Any = None, within: str = ""
 ) -> Any:
     """The value of a field, or the default where it is missing or null; `within` names what has it, with a dot.

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from model.config import WINDOW_FRAMES
 from model.encoder import Edge
-from model.features import FRAME_SAMPLES, HOP, MEL_BANDS, MIN_SAMPLES, REACH, LogMel, MelState, loudest, stack
+from model.features import FRAME_SAMPLES, MEL_BANDS, LogMel, MelState, loudest, settled_frames, stack
 from model.speech import Heard, Span
 
 OVERLAP_FRAMES = 2 * WINDOW_FRAMES  # 600 ms at the end of an update that the next one encodes again
@@ -38,9 +38,9 @@ OVERLAP_FRAMES = 2 * WINDOW_FRAMES  # 600 ms at the end of an update that the ne
 class Hearing:
     """Features, frames and embeddings of one segment. It runs nothing: it says what to encode and takes the result."""
 
-    def __init__(self, log_mel: LogMel, window: int, window_embeddings: int) -> None:
-        """Begins a segment; a window of `window` frames becomes `window_embeddings` embeddings."""
-        self._log_mel, self._window, self._window_embeddings = log_mel, window, window_embeddings
+    def __init__(self, log_mel: LogMel, window_embeddings: int) -> None:
+        """Begins a segment; a window becomes `window_embeddings` embeddings."""
+        self._log_mel, self._window_embeddings = log_mel, window_embeddings
         self.samples = 0  # taken so far
         self.ended = False
         self.heard = 0  # frames encoded so far
@@ -56,25 +56,24 @@ class Hearing:
     @property
     def windows(self) -> int:
         """Whole windows that the samples taken so far fill for good."""
-        mel_frames = (self.samples - REACH) // HOP + 1 if self.samples >= MIN_SAMPLES else 0
-        return mel_frames // 2 // self._window
+        return settled_frames(self.samples) // 2 // WINDOW_FRAMES
 
     @property
     def whole_samples(self) -> int:
         """Samples in them."""
-        return self.windows * self._window * FRAME_SAMPLES
+        return self.windows * WINDOW_FRAMES * FRAME_SAMPLES
 
     @property
     def windows_heard(self) -> int:
         """Whole windows encoded so far."""
-        return self.heard // self._window
+        return self.heard // WINDOW_FRAMES
 
     @property
     def due_frames(self) -> int:
         """How many frames the next span has; of an ended segment to within one, and never 0: a final is due."""
         if self.ended:
             return max(1, self.samples // FRAME_SAMPLES)
-        return self.windows * self._window - self._resumed
+        return self.windows * WINDOW_FRAMES - self._resumed
 
     @property
     def new_frames(self) -> int:
@@ -92,14 +91,14 @@ class Hearing:
         frames = len(self._raw) // 2
         if self.ended:
             return Span(stack(self._raw, loudest(self._raw)))
-        frames -= frames % self._window
+        frames -= frames % WINDOW_FRAMES
         start, resume = self._resumed, frames - OVERLAP_FRAMES
         return Span(
             # the floor is that of the loudest bin so far; frames of the past keep the one they had
             features=stack(self._raw[2 * start : 2 * frames], loudest(self._raw)),
             start=start,
             left=self._edge,
-            before=self._hidden[start - start % self._window : start] if start % self._window else None,
+            before=self._hidden[start - start % WINDOW_FRAMES : start] if start % WINDOW_FRAMES else None,
             borders=(resume,) if resume > start else (),
         )
 
@@ -107,7 +106,7 @@ class Hearing:
         """Takes what became of a span; tells the first embedding that is not what it was."""
         if span.borders:
             (self._resumed,), (self._edge,) = span.borders, heard.edges
-        first = span.start // self._window * self._window_embeddings
+        first = span.start // WINDOW_FRAMES * self._window_embeddings
         # the first ones say which type and device the network works in
         self._hidden = torch.cat([self._hidden[: span.start].to(heard.hidden), heard.hidden])
         self.log_probs = torch.cat([self.log_probs[: span.start], heard.log_probs])

@@ -16,7 +16,7 @@ from streamer.stream import Due
 LONGEST_STEP_SECONDS = 1.2  # of new audio in an update; where they grow longer, captions are no longer live
 MEMORY_SECONDS = 15.0  # time constant of all that is measured here: a few segments
 FEWEST_UPDATES = 0.05  # faded: the last one was 45 s ago
-MOST = 0.85  # share of the time that may be promised; the rest is for moments when many end at once
+MOST_BUSY = 0.85  # share of the time that may be promised; the rest is for moments when many end at once
 GUESS_SECONDS = 20.0  # of one stream's life that count as much as the guess made before anything was measured
 
 
@@ -76,7 +76,7 @@ class LoadMeter:
     def carried(self) -> float:
         """How many speakers this machine can carry."""
         share = self._share_of_one()
-        return MOST / share if share else math.inf
+        return MOST_BUSY / share if share else math.inf
 
     def refusal(self) -> str | None:
         """Why one more stream would be too much; None if it is welcome, as the first always is."""

@@ -32,7 +32,7 @@ def load_engine(arguments: Namespace, options: Options, live: bool = True, spare
     if arguments.threads or spare_threads:
         torch.set_num_threads(arguments.threads or max(1, torch.get_num_threads() - spare_threads))
     dtype = None if arguments.dtype == "auto" else getattr(torch, arguments.dtype)
-    where = device(arguments.device)
+    where = device_named(arguments.device)
     if arguments.compile:  # a warning, so that it is seen by all: a terminal, a pipe, the log of a daemon
         log.warning("compiling %s: this takes minutes, and less at the next start", arguments.model)
     model = GraniteSpeech.load(
@@ -45,7 +45,7 @@ def load_engine(arguments: Namespace, options: Options, live: bool = True, spare
     return engine
 
 
-def device(name: str) -> str:
+def device_named(name: str) -> str:
     """The torch device of a name; `auto` is CUDA where there is one, and else the processor.
 
     Raises:

@@ -11,15 +11,15 @@ from typing import TextIO
 import torch
 
 from clients.arguments import DONE, Complain, Parser, add_compute, number
-from model.checkpoint import size as size_of
+from model.checkpoint import size_of
 from model.files import NANO
 from model.hub import Repository
 from model.known import KNOWN, Size
 from model.memory import FORMS, free_bytes, needed_bytes
 from model.speech import GraniteSpeech
 from streamer.estimate import TIMED, Pace, made_up, measure
-from streamer.load import LONGEST_STEP_SECONDS, MOST
-from streamer.loading import device as device_named
+from streamer.load import LONGEST_STEP_SECONDS, MOST_BUSY
+from streamer.loading import device_named
 from streamer.options import Options
 
 GB = 1e9
@@ -89,7 +89,7 @@ def show_models(out: TextIO, device: torch.device, step_seconds: float) -> None:
     threads = "" if device.type != "cpu" else f", --threads {torch.get_num_threads()}"
     out.write(
         f"\nkeeps up: est. seconds of work for a second of speech, timed now on {device.type}{threads}; "
-        f"{MOST:g} at most, "
+        f"{MOST_BUSY:g} at most, "
         f"with steps of {step_seconds:g} s, or of {LONGEST_STEP_SECONDS:g} s, to which they grow by themselves\n"
     )
     if free is not None:
@@ -138,7 +138,7 @@ def speed(count: Size, paces: Paces, step_seconds: float) -> str:
     longest = max(step_seconds, LONGEST_STEP_SECONDS)
     for step in (step_seconds, longest):
         for form, pace in paces.items():
-            if (load := pace.load(count, step)) <= MOST:
+            if (load := pace.load(count, step)) <= MOST_BUSY:
                 return f"as {form}: {load:.2f}" + (f" at {step:g} s" if step > step_seconds else "")
     load, form = min((pace.load(count, longest), form) for form, pace in paces.items())
     return f"no: {load:.1f} as {form}"

@@ -57,7 +57,7 @@ async def speak(socket: Line, sessions: Sessions, address: str) -> None:
         sessions.release(session, hold, keep, outcome)
 
 
-async def _first_message(socket: Line, plain: Options) -> Start | Watch:
+async def _first_message(socket: Line, usual: Options) -> Start | Watch:
     try:
         async with asyncio.timeout(START_SECONDS):
             text = await socket.recv()
@@ -65,7 +65,7 @@ async def _first_message(socket: Line, plain: Options) -> Start | Watch:
         raise Farewell(Close.POLICY, f"no start came within {START_SECONDS:.0f} s", "bad_message") from None
     if isinstance(text, bytes):
         raise Farewell(Close.UNSUPPORTED, "audio came before start; send a start message first", "bad_message")
-    message = wire.parse(text, plain)
+    message = wire.parse(text, usual)
     if not isinstance(message, Start | Watch):
         raise WireError(f"{type(message).__name__.lower()} came before start; send a start message first")
     return message

@@ -77,6 +77,6 @@ class Options:
         return LATENCIES[self.latency].step_ms if self.step_ms is None else self.step_ms
 
     @property
-    def evidence(self) -> Policy:
-        """How much of it a word needs, whoever said so."""
+    def effective_policy(self) -> Policy:
+        """How much evidence a word needs, whoever said so."""
         return self.policy or LATENCIES[self.latency].policy

@@ -18,9 +18,8 @@ import av
 import numpy as np
 from av.audio.frame import format_dtypes
 
-from model.errors import AudioError as AudioError  # clients catch it, and import nothing of the network
-from streamer.incoming import SAMPLE_RATE, harmless, resampler
-from streamer.incoming import Samples as Samples
+from model.errors import AudioError
+from streamer.incoming import SAMPLE_RATE, Samples, harmless, resampler
 
 STANDARD_INPUT = "-"
 

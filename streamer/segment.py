@@ -10,13 +10,14 @@ from itertools import pairwise
 from torch import Tensor
 
 from model.alignment import WordSpan, align
-from model.dictation import HALF, Dictation
+from model.dictation import Dictation
 from model.features import FRAME_SAMPLES, FRAME_SECONDS, SAMPLE_RATE
 from model.granite import Extension, Prediction
 from model.guards import token_limit
+from model.processor import UNFINISHED
 from model.speech import GraniteSpeech, Heard, Span
 from model.tags import TaggedWord, said, shown
-from streamer.commit import Policy, Screen, WrittenWord, committable, showable, standing
+from streamer.commit import Hypothesis, Policy, Screen, WrittenWord, committable, showable, standing
 from streamer.events import Event, Final, Partial, SpeechStarted, Word
 from streamer.hearing import Hearing
 
@@ -54,8 +55,7 @@ class Segment:
         self._shown = ("", "")
 
     def _new_hearing(self) -> Hearing:
-        config = self._model.config
-        return Hearing(self._model.features, config.window_size, config.window_embeddings)
+        return Hearing(self._model.features, self._model.config.window_embeddings)
 
     @property
     def dictation(self) -> Dictation:
@@ -69,6 +69,18 @@ class Segment:
         if self._dictation is not None:
             self._dictation.close()
             self._dictation = None
+
+    # --- what the stream tells ---
+
+    def feed(self, samples: Tensor, voiced: int) -> None:
+        """Takes the next samples `[T]`; `voiced` of them go up to the last that sounded like speech."""
+        if voiced:
+            self.voiced_samples = self.hearing.samples + voiced
+        self.hearing.feed(samples)
+
+    def end(self) -> None:
+        """No more samples will come: its final is due."""
+        self.hearing.ended = True
 
     # --- what the engine asks, in this order ---
 
@@ -100,9 +112,9 @@ class Segment:
         assert self._encoding is not None, "nothing was to be encoded"
         self._unread = min(self._unread, self.hearing.take(self._encoding, heard))
         self._encoding = None
-        spelled = self._model.alphabet.spelled(self.hearing.log_probs)
-        limit = token_limit(self.hearing.samples / SAMPLE_RATE, spelled, tagged=self._tagged)
-        if limit or self.dictation.tokens:
+        spelled_bytes = self._model.alphabet.spelled_bytes(self.hearing.log_probs)
+        limit = token_limit(self.hearing.samples / SAMPLE_RATE, spelled_bytes, tagged=self._tagged)
+        if limit or (self._dictation and self._dictation.tokens):
             heard_text = partial(self._model.alphabet.text, self.hearing.log_probs)
             self.dictation.begin(self.hearing.embeddings, self._unread, limit, self._tail(), heard_text)
             self._unread = len(self.hearing.embeddings)
@@ -111,7 +123,7 @@ class Segment:
 
     def extension(self) -> Extension | None:
         """What to read into the cache; None while there is no need."""
-        return self.dictation.extension() if self.dictation.writing else None
+        return None if self._dictation is None or self.idle else self._dictation.extension()
 
     def read(self, prediction: Prediction) -> None:
         """Takes what the language model said; the update is over when it has written its hypothesis."""
@@ -123,9 +135,24 @@ class Segment:
     # --- what the stream asks ---
 
     @property
+    def ended(self) -> bool:
+        """All its samples are here."""
+        return self.hearing.ended
+
+    @property
+    def new_frames(self) -> int:
+        """How many of the frames that are due were never encoded before."""
+        return self.hearing.new_frames
+
+    def reached_samples(self, whole: bool) -> int:
+        """Samples that were looked at; `whole`: nothing of it is encoded before it is complete."""
+        return self.hearing.samples if whole else self.hearing.heard * FRAME_SAMPLES
+
+    @property
     def idle(self) -> bool:
         """No update is under way."""
-        return not self.dictation.writing  # an encoding is taken in the step that asked for it, if nothing broke that
+        # an encoding is taken in the step that asked for it, if nothing broke that
+        return self._dictation is None or not self._dictation.writing
 
     def take_events(self) -> list[Event]:
         """The events since the last call."""
@@ -167,24 +194,25 @@ class Segment:
             return
         self._updates = standing(dictation.tokens, before, self._updates)
         # a word at which the tokens ended may be half of one, and a character too
-        halved = dictation.cut_off or (self.words and self.words[-1].text.endswith(HALF))
+        halved = dictation.cut_off or (self.words and self.words[-1].text.endswith(UNFINISHED))
         whole = self.words[:-1] if halved else self.words
-        dictation.committed = committable(
-            whole, self._updates, dictation.log_probs, dictation.committed, self.hearing.heard, self._policy
-        )
+        dictation.committed = committable(self._hypothesis(whole), dictation.committed, self._policy)
         self._show()
 
+    def _hypothesis(self, words: list[WrittenWord]) -> Hypothesis:
+        return Hypothesis(words, self._updates, self.dictation.log_probs, self.hearing.heard)
+
     def _show(self) -> None:
-        dictation, heard = self.dictation, self.hearing.heard
+        dictation = self.dictation
         committed, draft = self._text()
-        count = showable(self.words, self._updates, dictation.log_probs, dictation.committed, heard, self._policy)
+        count = showable(self._hypothesis(self.words), dictation.committed, self._policy)
         visible = self._written(dictation.tokens[:count])
         self._screen.show(committed, visible, committed + draft, self._policy.patience)
         now = (committed, self._screen.text[len(committed) :])
         if now == self._shown:
             return
         self._shown = now
-        self._events.append(Partial(self.index, self._seconds(0), self._seconds(heard), *now))
+        self._events.append(Partial(self.index, self._seconds(0), self._seconds(self.hearing.heard), *now))
 
     def _finish(self) -> None:
         committed, draft = self._text()

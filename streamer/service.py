@@ -16,6 +16,7 @@ from websockets.asyncio.server import Server as Listener
 from clients.arguments import DONE, FAILED, Complain, exit_code
 from clients.background import in_thread
 from clients.signals import heeded
+from model.errors import GraniteStreamError
 from model.tasks import LANGUAGES
 from streamer import logs
 from streamer.dialects.wyoming import listening
@@ -40,8 +41,6 @@ def main(arguments: Sequence[str], complain: Complain) -> int:
 
 async def run(serving: Serving, load_engine: Callable[[], Engine], complain: Complain) -> int:
     """The whole life: listening, loading, ready, draining. The port answers from the beginning."""
-    from model.errors import GraniteStreamError
-
     server, stop = Server(serving.access, serving.limits), _stop_signal()
     async with contextlib.AsyncExitStack() as stack:
         ports: dict[str, tuple[int, contextlib.AbstractAsyncContextManager[Listener | asyncio.Server]]]

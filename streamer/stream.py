@@ -76,12 +76,16 @@ class Stream:
         return self._work()
 
     def finalize(self, name: str = "") -> list[Event]:
-        """Ends the open segment here and now; the last event is `Finalized`."""
+        """Ends the open segment here and now; the last event is `Finalized`.
+
+        Raises:
+            ValueError: the stream has ended.
+        """
         self.mark(name)
         return self._work()
 
     def finish(self) -> list[Event]:
-        """Ends the stream and gives its last events; the very last is `Done`."""
+        """Ends the stream and gives its last events, `Done` behind them; once more gives nothing."""
         self.end()
         return self._work()
 
@@ -98,13 +102,21 @@ class Stream:
         Raises:
             ValueError: the samples have another shape or type, or the stream has ended.
         """
-        if self._ended:
-            raise ValueError("the stream has ended; open another one")
+        self._check()
         self._audio.append(as_samples(samples))
 
     def mark(self, name: str) -> None:
-        """The open segment ends behind the samples pushed so far; `Finalized` with this name says when it has."""
+        """The open segment ends behind the samples pushed so far; `Finalized` with this name says when it has.
+
+        Raises:
+            ValueError: the stream has ended.
+        """
+        self._check()
         self._marks.append((self._audio.end, name))
+
+    def _check(self) -> None:
+        if self._ended:
+            raise ValueError("the stream has ended; open another one")
 
     def end(self) -> None:
         """No more samples will come."""
@@ -126,9 +138,8 @@ class Stream:
         if not self._segments:
             return self._audio.end - self._listened
         first = self._segments[0]
-        whole = first.hearing.ended or not self.options.partials
-        reached = first.hearing.samples if whole else first.hearing.heard * FRAME_SAMPLES
-        return self._audio.end - first.start_samples - reached
+        whole = first.ended or not self.options.partials
+        return self._audio.end - first.start_samples - first.reached_samples(whole)
 
     def drop(self) -> None:
         """Gives everything back, whatever was being done."""
@@ -151,8 +162,8 @@ class Stream:
         if self._waits_for_cut and self._segments[0].idle and not self._segments[0].due_frames(1):
             self._cut()
 
-    def unheard(self) -> tuple[Tensor, VoiceState] | None:
-        """Audio for the voice detector, in whole chunks, the last one filled up; None while there is none to hear."""
+    def chunks(self) -> tuple[Tensor, VoiceState] | None:
+        """Audio for the voice detector, in whole chunks, the last one filled up; None while there is none."""
         # Never more than a segment has room for, open or not: so one is noticed to be full before more is heard.
         room = 0 if self._full else self._endpointer.room_chunks(LEAD_MS)
         end = min(self._border, self._listened + room * CHUNK)
@@ -163,22 +174,22 @@ class Stream:
         audio = self._audio.slice(self._listened, end)
         return pad(audio, (0, -len(audio) % CHUNK)), self.voice
 
-    def hear_voice(self, probabilities: Tensor) -> None:
+    def notice(self, probabilities: Tensor) -> None:
         """Takes the speech probability of each chunk `[n]`: opens, feeds and ends segments."""
         for probability in probabilities.tolist():
             at, self._listened = self._listened, min(self._listened + CHUNK, self._border)
             was_speaking = self._endpointer.speaking
-            turned = self._endpointer.hear(probability)
+            turned = self._endpointer.notice(probability)
             if was_speaking:
-                self._segments[-1].hearing.feed(self._audio.slice(at, self._listened))
+                voiced = self._endpointer.speaking and not self._endpointer.pause_ms
+                audio = self._audio.slice(at, self._listened)
+                self._segments[-1].feed(audio, len(audio) if voiced else 0)
                 if turned:
                     self._end_segment()
             elif turned:
                 start = max(self._pre_roll, self._free_from)
                 self._endpointer.begin((self._listened - start) / SAMPLE_RATE)
-                self._open_segment(start)
-            if self._endpointer.speaking and not self._endpointer.pause_ms:
-                self._segments[-1].voiced_samples = self._listened - self._segments[-1].start_samples
+                self._open_segment(start, voiced_until=self._listened)
         if self._endpointer.speaking and not self._endpointer.room_chunks(LEAD_MS):
             self._full = True
         self._end_at_marks()
@@ -189,12 +200,12 @@ class Stream:
         if not self._segments:
             return None
         segment = self._segments[0]
-        if not (segment.hearing.ended or self._waits_for_cut or self.options.partials):
+        if not (segment.ended or self._waits_for_cut or self.options.partials):
             return None
         windows = 1 if self._waits_for_cut else max(1, round(self.options.update_ms / WINDOW_MS))
         if not (frames := segment.due_frames(windows)):
             return None
-        return Due(frames, segment.hearing.new_frames, segment.hearing.ended, self.waiting_samples)
+        return Due(frames, segment.new_frames, segment.ended, self.waiting_samples)
 
     def span(self) -> Span:
         """What to encode next, when it is due."""
@@ -229,32 +240,31 @@ class Stream:
         """Whether the open segment is full, and none before it has work: once all of it is heard, it is cut."""
         return self._full and len(self._segments) == 1
 
-    def _open_segment(self, start: int) -> None:
+    def _open_segment(self, start: int, voiced_until: int) -> None:
         # who wants finals alone gets nothing of the update either that finds where a full segment is cut
-        evidence = self.options.evidence if self.options.partials else NOTHING
+        policy = self.options.effective_policy if self.options.partials else NOTHING
         tagged = self.options.wish.speakers
-        segment = Segment(self._model, self._open_dictation, evidence, self._opened, start, tagged)
-        segment.hearing.feed(self._audio.slice(start, self._listened))
+        segment = Segment(self._model, self._open_dictation, policy, self._opened, start, tagged)
+        segment.feed(self._audio.slice(start, self._listened), max(0, voiced_until - start))
         self._segments.append(segment)
         self._opened += 1
 
     def _end_segment(self) -> None:
-        self._segments[-1].hearing.ended = True
+        self._segments[-1].end()
         # The next segment may begin within the pause that ended this one: a soft consonant may lie there.
         self._free_from = self._listened - int(self._endpointer.pause_ms / 2 * SAMPLE_RATE / 1000)
 
     def _cut(self) -> None:
         """Nobody paused for the longest time allowed: end the segment between two words, go on behind them."""
         segment = self._segments[-1]
-        voiced = segment.start_samples + segment.voiced_samples
+        voiced_until = segment.start_samples + segment.voiced_samples
         # one frame at least: or the next segment would be as long, and be cut at the same place
         cut = segment.start_samples + max(1, segment.cut_frame()) * FRAME_SAMPLES
         segment.cut(self._audio.slice(segment.start_samples, cut))
         self._free_from = cut
         self._endpointer.begin((self._listened - cut) / SAMPLE_RATE, self._endpointer.pause_ms)
         self._full = not self._endpointer.room_chunks(LEAD_MS)
-        self._open_segment(cut)
-        self._segments[-1].voiced_samples = max(0, voiced - cut)
+        self._open_segment(cut, voiced_until)
 
     def _end_at_marks(self) -> None:
         """Ends the open segment where the client wished it, or the audio ends; not before a full one has been cut."""

@@ -105,7 +105,7 @@ class Endpointer:
 
     The silence of an endpoint begins with the end of speech, which the detector notices later; so it hears less of it.
     The longer a segment, the shorter the pause that ends it: the full endpoint up to 12 s, from there falling
-    steadily to 64 ms at the longest segment allowed, so that talks without rest are cut at their best pause.
+    steadily to 64 ms shortly before the longest allowed, so that talks without rest are cut at their best pause.
     """
 
     endpoint_ms: float
@@ -115,7 +115,7 @@ class Endpointer:
     pause_ms: float = 0.0  # since speech was last heard
     length_ms: float = 0.0  # of the open segment
 
-    def hear(self, probability: float) -> bool:
+    def notice(self, probability: float) -> bool:
         """Takes the next chunk's probability; tells whether speech began or ended with it."""
         if not self.speaking:
             self.speech_ms = self.speech_ms + CHUNK_MS if probability >= SPEECH else 0.0

@@ -24,16 +24,16 @@ from streamer.fields import (
     a_short_text,
     a_text,
     a_whole,
-    field,
     parse_object,
     refusing,
     shown,
     some_texts,
+    value_of,
 )
 from streamer.options import Options
 
 REASON_BYTES = 123  # what a close frame has room for
-PLAIN = Options()
+USUAL = Options()
 
 
 class Close(IntEnum):
@@ -58,7 +58,7 @@ class Start:
     sample_rate: int = 16_000
     encoding: str = "pcm_s16le"
     channels: int = 1
-    options: Options = PLAIN
+    options: Options = USUAL
     words: bool = True  # False: finals carry no list of words
     channel: str | None = None  # None: nobody reads along
     resume: str | None = None
@@ -95,8 +95,8 @@ class Stop:
 Message = Start | Watch | Finalize | Stop
 
 
-def parse(text: str, plain: Options = PLAIN) -> Message:
-    """The message that a client sent; `plain` has what a start does not say.
+def parse(text: str, usual: Options = USUAL) -> Message:
+    """The message that a client sent; `usual` has what a start does not say.
 
     Raises:
         WireError: names the field, its value and what is allowed.
@@ -104,58 +104,58 @@ def parse(text: str, plain: Options = PLAIN) -> Message:
     values = parse_object(text)
     match values.get("type"):
         case "start":
-            return _start(values, plain)
+            return _start(values, usual)
         case "watch":
-            return Watch(field({"channel": values.get("channel") or ""}, "channel", a_channel))
+            return Watch(value_of({"channel": values.get("channel") or ""}, "channel", a_channel))
         case "finalize":
-            return Finalize(field(values, "id", a_short_text, ""))
+            return Finalize(value_of(values, "id", a_short_text, ""))
         case "stop":
             return Stop()
         case other:
             raise WireError(f"type is {shown(other)}; it must be one of start, watch, finalize, stop")
 
 
-def _start(values: dict[str, Any], plain: Options) -> Start:
-    resume, after = field(values, "resume", a_short_text, None), field(values, "after", a_count, 0)
+def _start(values: dict[str, Any], usual: Options) -> Start:
+    resume, after = value_of(values, "resume", a_short_text, None), value_of(values, "after", a_count, 0)
     if after and resume is None:
         raise WireError(f"after is {after}; it goes with resume, the session that the events are of")
     with refusing():
         options = replace(
-            plain,
-            latency=field(values, "latency", a_short_text, plain.latency),
-            step_ms=field(values, "step_ms", a_whole, None if values.get("latency") else plain.step_ms),
-            endpoint_ms=field(values, "endpoint_ms", a_whole, plain.endpoint_ms),
-            max_segment_seconds=field(values, "max_segment_seconds", a_number, plain.max_segment_seconds),
-            partials=field(values, "partials", a_flag, plain.partials),
-            wish=_wish(values, plain.wish),
+            usual,
+            latency=value_of(values, "latency", a_short_text, usual.latency),
+            step_ms=value_of(values, "step_ms", a_whole, None if values.get("latency") else usual.step_ms),
+            endpoint_ms=value_of(values, "endpoint_ms", a_whole, usual.endpoint_ms),
+            max_segment_seconds=value_of(values, "max_segment_seconds", a_number, usual.max_segment_seconds),
+            partials=value_of(values, "partials", a_flag, usual.partials),
+            wish=_wish(values, usual.wish),
         )
-    usual = Start()
+    default = Start()
     return Start(
-        sample_rate=field(values, "sample_rate", a_whole, usual.sample_rate),
-        encoding=field(values, "encoding", a_short_text, usual.encoding),
-        channels=field(values, "channels", a_whole, usual.channels),
+        sample_rate=value_of(values, "sample_rate", a_whole, default.sample_rate),
+        encoding=value_of(values, "encoding", a_short_text, default.encoding),
+        channels=value_of(values, "channels", a_whole, default.channels),
         options=options,
-        words=field(values, "words", a_flag, True),
-        channel=field(values, "channel", a_channel, None),
+        words=value_of(values, "words", a_flag, True),
+        channel=value_of(values, "channel", a_channel, None),
         resume=resume,
         after=after,
         given=frozenset(values),
     )
 
 
-def _wish(values: dict[str, Any], plain: Wish) -> Wish:
+def _wish(values: dict[str, Any], usual: Wish) -> Wish:
     wish = Wish(
-        task=field(values, "task", a_short_text, None),
-        language=field(values, "language", a_short_text, None),
-        target_language=field(values, "target_language", a_short_text, None),
-        punctuate=field(values, "punctuate", a_flag, None),
-        keywords=tuple(field(values, "keywords", some_texts, ())),
-        speakers=field(values, "speakers", a_flag, False),
-        prompt=field(values, "prompt", a_text, None),
+        task=value_of(values, "task", a_short_text, None),
+        language=value_of(values, "language", a_short_text, None),
+        target_language=value_of(values, "target_language", a_short_text, None),
+        punctuate=value_of(values, "punctuate", a_flag, None),
+        keywords=tuple(value_of(values, "keywords", some_texts, ())),
+        speakers=value_of(values, "speakers", a_flag, False),
+        prompt=value_of(values, "prompt", a_text, None),
     )
     if wish.chosen or wish.prompt is not None:
         return wish
-    return plain.hinted(wish.keywords, wish.language)
+    return usual.hinted(wish.keywords, wish.language)
 
 
 def ready(session: str, model: str, sample_rate: int, audio_seconds: float) -> str:
@@ -197,7 +197,7 @@ def watching(channel: str) -> str:
     return _line({"type": "watching", "channel": channel})
 
 
-def plain(event: Event, words: bool = True) -> str:
+def unnumbered(event: Event, words: bool = True) -> str:
     """An event as watchers get it: nothing is repeated for them, so it has no number."""
     return _line(_values(event, words))
 

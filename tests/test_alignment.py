@@ -46,7 +46,7 @@ def test_a_head_whose_labels_nobody_knows_is_counted_and_not_read(nano):
     unknown = Alphabet(replace(nano.config, ctc_labels=(), encoder=replace(nano.config.encoder, output_dim=42)))
     frames = torch.full((9, 42), -9.0)
     frames[range(9), [0, 5, 5, 0, 32, 32, 41, 0, 0]] = 0.0
-    assert (unknown.spelled(frames), unknown.text(frames)) == (3, "")
+    assert (unknown.spelled_bytes(frames), unknown.text(frames)) == (3, "")
     assert align(["one", "two", "six"], frames, unknown) == [WordSpan(0, 3), WordSpan(3, 6), WordSpan(6, 9)]
 
 
@@ -63,5 +63,5 @@ def test_letters_are_counted_by_their_bytes_also_where_a_label_does_not_say_whic
     frames = torch.full((len(path), 348), -9.0)
     frames[range(len(path)), path] = 0.0
     assert latin_1.text(frames) == " aü"
-    assert latin_1.spelled(frames) == 3 + 3 + 1 + 2
-    assert latin_1.spelled(frames[:0]) == 0
+    assert latin_1.spelled_bytes(frames) == 3 + 3 + 1 + 2
+    assert latin_1.spelled_bytes(frames[:0]) == 0

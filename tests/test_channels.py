@@ -15,7 +15,7 @@ from streamer.channels import MOST_EVENTS, Watcher
 from streamer.events import Final, Partial, Word
 from streamer.server import Server
 from streamer.sessions import Limits
-from streamer.wire import plain
+from streamer.wire import unnumbered
 from tests.servers import (
     dialing,
     get,
@@ -215,8 +215,8 @@ def test_an_unread_partial_makes_way_and_a_final_never():
     texts = [f"{number}" for number in range(200)]
     for number, text in enumerate(texts):
         for event in (*(Partial(number, 0.0, 1.0, text, draft) for draft in "abc"), Final(number, 0.0, 1.0, text, ())):
-            watcher.take(event, plain(event))
-    watcher.take(open_one := Partial(200, 0.0, 1.0, "open", ""), plain(open_one))
+            watcher.take(event, unnumbered(event))
+    watcher.take(open_one := Partial(200, 0.0, 1.0, "open", ""), unnumbered(open_one))
     read = [json.loads(text) for text in iter(watcher.next, None)]
     assert [message.get("text") for message in read] == [*texts, None]
     assert watcher._unread_bytes == 0

@@ -4,7 +4,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.commit import Evidence, Policy, Screen, WrittenWord, committable, showable, standing
+from streamer.commit import Evidence, Hypothesis, Policy, Screen, WrittenWord, committable, showable, standing
 from streamer.latency import LATENCIES
 
 POLICY = Policy(commit=(Evidence(0.0, 2, 20),), last_margin_frames=10)
@@ -15,7 +15,7 @@ SURE = [math.log(0.99)] * 4
 
 def certain(before, heard, policy=POLICY, log_probs=SURE, committed=0):
     updates = standing(TOKENS, before, [1] * len(before))
-    return committable(WORDS, updates, log_probs, committed, heard, policy)
+    return committable(Hypothesis(WORDS, updates, log_probs, heard), committed, policy)
 
 
 def test_words_that_two_updates_agree_on_and_that_ended_long_ago_are_committed():
@@ -43,8 +43,9 @@ def test_a_word_the_update_before_did_not_have_waits():
 def test_three_updates_may_be_asked_for():
     patient = replace(POLICY, commit=(Evidence(0.0, 3, 20),))
     twice = standing(TOKENS, TOKENS, [1] * 4)
-    assert committable(WORDS, twice, SURE, 0, 100, patient) == 0
-    assert committable(WORDS, standing(TOKENS, TOKENS, twice), SURE, 0, 100, patient) == 4
+    assert committable(Hypothesis(WORDS, twice, SURE, 100), 0, patient) == 0
+    thrice = standing(TOKENS, TOKENS, twice)
+    assert committable(Hypothesis(WORDS, thrice, SURE, 100), 0, patient) == 4
 
 
 def test_of_a_likely_word_less_is_asked():
@@ -80,7 +81,7 @@ def test_a_token_stands_since_the_last_update_that_wrote_it_or_one_before_it_oth
 
 def visible(updates, heard, committed=0, log_probs=SURE):
     careful = replace(POLICY, show=(Evidence(0.5, 2, 15), Evidence(0.0, 3, 100)))
-    return showable(WORDS, updates, log_probs, committed, heard, careful)
+    return showable(Hypothesis(WORDS, updates, log_probs, heard), committed, careful)
 
 
 def test_a_word_is_shown_when_it_stood_twice_or_ended_some_time_ago():

@@ -244,10 +244,11 @@ def test_a_pass_that_ran_out_of_tokens_says_so_until_the_next():
 
 
 def test_without_letters_there_are_no_tokens():
-    assert token_limit(seconds=30, spelled=0) == 0
-    assert token_limit(seconds=30, spelled=10) == 18
-    assert token_limit(seconds=1, spelled=100) == 24
-    assert token_limit(seconds=1, spelled=100, timed=True) == 144
-    assert token_limit(seconds=8, spelled=20, tagged=True) == 112, "room for eight turns of one word"
-    assert token_limit(seconds=30, spelled=999, tagged=True) == token_limit(seconds=30, spelled=999) == 488
-    assert token_limit(LONGEST_SEGMENT_SECONDS, spelled=9999) < ANSWER_POSITIONS, "a slot of the cache has room for it"
+    assert token_limit(seconds=30, spelled_bytes=0) == 0
+    assert token_limit(seconds=30, spelled_bytes=10) == 18
+    assert token_limit(seconds=1, spelled_bytes=100) == 24
+    assert token_limit(seconds=1, spelled_bytes=100, timed=True) == 144
+    assert token_limit(seconds=8, spelled_bytes=20, tagged=True) == 112, "room for eight turns of one word"
+    assert token_limit(seconds=30, spelled_bytes=999, tagged=True) == token_limit(seconds=30, spelled_bytes=999) == 488
+    longest = token_limit(LONGEST_SEGMENT_SECONDS, spelled_bytes=9999)
+    assert longest < ANSWER_POSITIONS, "a slot of the cache has room for it"

@@ -81,7 +81,7 @@ def test_a_slot_of_the_cache_is_held_by_a_stream_only_while_it_works_on_a_segmen
     assert engine._cache._free == [0]
 
 
-@pytest.mark.parametrize("method", ["unheard", "hear_voice", "due", "span", "hear", "extension", "read"])
+@pytest.mark.parametrize("method", ["chunks", "notice", "due", "span", "hear", "extension", "read"])
 def test_a_stream_that_breaks_takes_no_other_with_it(engine, spoken, monkeypatch, method):
     samples = spoken[1].samples
     alone = engine.open()
@@ -150,7 +150,7 @@ def test_work_that_breaks_the_common_call_ends_only_whose_it_was(engine, spoken,
 def test_whoever_goes_on_after_its_stream_broke_gets_the_exception(engine, spoken, monkeypatch):
     stream = engine.open()
     begun = stream.feed(spoken[0].samples[:32_000])
-    monkeypatch.setattr(stream._endpointer.__class__, "hear", lambda *_: 1 / 0)
+    monkeypatch.setattr(stream._endpointer.__class__, "notice", lambda *_: 1 / 0)
     (error,) = stream.feed(spoken[0].samples[32_000:])
     assert begun
     assert isinstance(error, Error)

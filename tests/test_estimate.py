@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from model import precision
-from model.checkpoint import met
+from model.checkpoint import weights_met
 from model.granite import Extension
 from model.known import Size
 from model.linear import Bits, Linear
@@ -55,7 +55,7 @@ def test_a_slice_is_a_network_of_the_form_asked_for(
     if bits == "int4":
         in_four = {type(each.packed) for each in network.language_model.modules() if isinstance(each, Linear)}
         assert in_four == {Int4}
-    frame, token = met(network)
+    frame, token = weights_met(network)
     assert frame == pytest.approx(SLICE["encoder_config"]["num_layers"] / 16 * 434e6 + 38e6, rel=0.05)
     assert token == pytest.approx(1_631_586_304 / 10, rel=0.01)
     (heard,) = network.encode([Span(torch.randn(30, 160))])
@@ -67,7 +67,7 @@ def test_a_slice_is_a_network_of_the_form_asked_for(
 
 def test_what_a_model_is_thought_to_take_is_near_what_it_takes() -> None:
     network = GraniteSpeech.load("nano")
-    work, size = Work.of(0.6), Size(0, 0, *met(network))
+    work, size = Work.of(0.6), Size(0, 0, *weights_met(network))
     pace = measure(network)
     network.encode([Span(torch.randn(work.frames, 160))])
     began = time.process_time()

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from transformers import GraniteSpeechFeatureExtractor
 
-from model.features import FLOOR_DECADES, MIN_SAMPLES, LogMel, MelState, embedding_count, stack
+from model.config import WINDOW_FRAMES
+from model.features import FLOOR_DECADES, MIN_SAMPLES, LogMel, MelState, settled_frames, stack
 from model.speech import as_samples
 from tests.checkpoints import speech
 
@@ -61,19 +62,19 @@ def test_no_sample_however_wild_makes_a_feature_that_is_not_a_number(bad: float)
 def test_frames_and_embeddings_are_counted_as_the_reference_counts_them(samples: int) -> None:
     reference = GraniteSpeechFeatureExtractor()(speech(samples))
     assert len(mel(speech(samples))) == (samples // 160 + 1) // 2
-    assert embedding_count(samples) == reference["audio_embed_sizes"][0]
+    windows = -(-len(mel(speech(samples))) // WINDOW_FRAMES)
+    assert 3 * windows == reference["audio_embed_sizes"][0]
 
 
 @pytest.mark.parametrize("samples", SHORT)
 def test_audio_too_short_to_be_mirrored_has_no_frames(samples: int) -> None:
     assert samples < MIN_SAMPLES
     assert mel(speech(samples)).shape == (0, 160)
-    assert embedding_count(samples) == 0
 
 
-@pytest.mark.parametrize(("frames", "embeddings"), [(1, 3), (15, 3), (16, 6), (30, 6), (31, 9)])
-def test_each_window_begun_becomes_three_embeddings(frames: int, embeddings: int) -> None:
-    assert embedding_count(320 * frames) == embeddings
+@pytest.mark.parametrize("samples", [0, 1, 256, 257, 415, 416, 417, 16_000])
+def test_how_many_frames_are_settled_can_be_told_without_them(samples: int) -> None:
+    assert len(mel.push(SPEECH[:samples], MelState())) == settled_frames(samples)
 
 
 def test_digital_silence_is_constant() -> None:

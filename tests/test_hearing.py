@@ -10,7 +10,7 @@ SECOND = 16_000
 
 
 def hearing_of(model):
-    return Hearing(model.features, model.config.window_size, model.config.window_embeddings)
+    return Hearing(model.features, model.config.window_embeddings)
 
 
 def hear(model, hearing):

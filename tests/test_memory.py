@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from model import memory
-from model.checkpoint import met, size
+from model.checkpoint import size_of, weights_met
 from model.config import SpeechConfig
 from model.errors import CheckpointError
 from model.files import SINGLE
@@ -95,7 +95,7 @@ def test_parameters_are_counted_without_reading_them(large: Path) -> None:
     with torch.device("meta"):
         network = GraniteSpeech(SpeechConfig.read(large))
     total = sum(each.numel() for each in network.state_dict().values() if each.is_floating_point())
-    assert size(network, large) == Size(total, numbers_in_four_bits(network), *met(network))
+    assert size_of(network, large) == Size(total, numbers_in_four_bits(network), *weights_met(network))
 
 
 def test_what_is_counted_in_four_bits_is_what_is_packed_into_them(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_what_is_counted_in_four_bits_is_what_is_packed_into_them(tmp_path: Path
     assert packed
     with torch.device("meta"):
         shape_alone = GraniteSpeech(network.config)
-    assert size(shape_alone, tmp_path).four_bits == sum(packed), "the tied head, stored twice, is not among them"
+    assert size_of(shape_alone, tmp_path).four_bits == sum(packed), "the tied head, stored twice, is not among them"
 
 
 def numbers_in_four_bits(network: GraniteSpeech) -> int:
@@ -206,7 +206,7 @@ def test_known_models_are_as_large_as_their_shapes(known: Known) -> None:
     buffers = sum(each.numel() for each in network.buffers() if each.is_floating_point())
     assert known.size.parameters == buffers + sum(each.numel() for each in network.parameters())
     assert known.size.four_bits == numbers_in_four_bits(network)
-    assert (known.size.per_frame, known.size.per_token) == met(network)
+    assert (known.size.per_frame, known.size.per_token) == weights_met(network)
 
 
 # Runs alone, because what keeps compiled code is the process, and reads how much at the first use.

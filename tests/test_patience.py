@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from clients.patience import LONGEST_SECONDS, Patience
+from clients.patience import LONGEST_SECONDS, Patience, Persistence
 
 
 def waits(patience: Patience) -> list[float]:
@@ -31,3 +31,11 @@ def test_the_waits_begin_when_they_are_asked_for() -> None:
     assert patience.wait_seconds(104.9) == 0
     assert patience.wait_seconds(104.95) == pytest.approx(0.05)
     assert patience.wait_seconds(105.0) is None
+
+
+def test_who_never_gives_up_comes_back_apart_from_others_too() -> None:
+    every = [Persistence(), Persistence()]
+    first, second = ([each.wait_seconds() for _ in range(5)] for each in every)
+    assert first != second
+    for wait, bound in zip(first, [1, 2, 4, 8, 8], strict=True):
+        assert bound / 2 <= wait <= bound

@@ -25,7 +25,9 @@ def test_an_unknown_duration_is_no_obstacle() -> None:
         bar.advance(30.0)
         with bar.hidden():
             out.write("said\n")
-    assert "said\n" in out.getvalue()
+    before, _, after = out.getvalue().partition("said\n")
+    assert before.endswith("\x1b[2K"), "the bar was taken away first"
+    assert "standard input" in after, "and came again"
 
 
 def test_whoever_is_no_terminal_sees_nothing() -> None:

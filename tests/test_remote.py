@@ -162,7 +162,7 @@ async def test_what_was_committed_when_a_daemon_died_is_final_and_what_it_had_no
 
 @pytest.mark.parametrize("ends", ["hopeless", "ended", "alone"])
 async def test_where_another_stream_would_not_help_the_run_ends(ends: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(succession, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(succession, "OUTAGE_SECONDS", 0.0)
     run, lost, wrong = Run(), CaptionsError("lost"), UnauthorizedError("another token")
     again = None if ends == "alone" else following(wrong)
     feed = RemoteFeed(Succession(Scripted(error=lost), run.said.append, again), run)

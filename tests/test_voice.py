@@ -72,7 +72,7 @@ def test_a_call_that_fails_changes_no_state(detector, spoken, monkeypatch):
 
 
 def turns(endpointer, probabilities):
-    return [at for at, probability in enumerate(probabilities) if endpointer.hear(probability)]
+    return [at for at, probability in enumerate(probabilities) if endpointer.notice(probability)]
 
 
 def test_a_click_is_no_speech():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
 
-HEIGHT = 40  # pixels
+BAR_HEIGHT = 40  # pixels
 STYLE = """
 #bar { background: #22262e; border-radius: 9px; }
 QLabel { color: #c9d1da; font-size: 13px; padding-left: 8px; }

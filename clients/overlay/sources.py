@@ -69,7 +69,7 @@ class CaptionScreen:
             self.notice = self.status.notice
             self.outlet.trouble(self.notice)
 
-    def hide(self) -> None:
+    def leave(self) -> None:
         """No terminal is in use."""
 
 

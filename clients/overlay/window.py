@@ -19,7 +19,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QWidget
 
-from clients.overlay.bar import HEIGHT, Bar
+from clients.overlay.bar import BAR_HEIGHT, Bar
 from clients.overlay.board import NOTHING, Board, Shown
 from clients.overlay.look import LEAST_WIDTH, MOST_LINES, Look, placed, wide
 from clients.overlay.paint import Painter
@@ -119,7 +119,7 @@ class Window(QWidget):
         """Where captions may be: all but the bar."""
         inside = QRectF(self.rect())
         if not self.look.locked:
-            inside.adjust(0, HEIGHT, 0, 0) if self._bar_is_above() else inside.adjust(0, 0, 0, -HEIGHT)
+            inside.adjust(0, BAR_HEIGHT, 0, 0) if self._bar_is_above() else inside.adjust(0, 0, 0, -BAR_HEIGHT)
         return inside
 
     def _cut_out(self) -> None:
@@ -152,7 +152,7 @@ class Window(QWidget):
         x, y = placed(self.look.position, width, height, room)
         whole = QRect(x, y, width, height)
         if not self.look.locked:
-            whole.adjust(0, -HEIGHT if self._bar_is_above() else 0, 0, 0 if self._bar_is_above() else HEIGHT)
+            whole.adjust(0, -BAR_HEIGHT if self._bar_is_above() else 0, 0, 0 if self._bar_is_above() else BAR_HEIGHT)
         self.setGeometry(whole)
         self.bar.setVisible(not self.look.locked)
 
@@ -191,7 +191,9 @@ class Window(QWidget):
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
         """Bar and rows are as wide as the window; a compositor of Wayland may have made it so without being asked."""
-        self.bar.setGeometry(0, 0 if self._bar_is_above() else self.height() - HEIGHT + 4, self.width(), HEIGHT - 4)
+        self.bar.setGeometry(
+            0, 0 if self._bar_is_above() else self.height() - BAR_HEIGHT + 4, self.width(), BAR_HEIGHT - 4
+        )
         if event.size().width() != event.oldSize().width() and not self._grip:  # who pulls at it has not decided yet
             self._divide()
             self.refresh()
@@ -260,5 +262,5 @@ class Grip:
         if self.edges & Qt.Edge.RightEdge:
             place.setRight(max(place.right() + way.x(), place.left() + LEAST_WIDTH))
         if self.edges & Qt.Edge.BottomEdge:
-            place.setBottom(max(place.bottom() + way.y(), place.top() + 2 * HEIGHT))
+            place.setBottom(max(place.bottom() + way.y(), place.top() + 2 * BAR_HEIGHT))
         return place

@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from model.tasks import Wish
-from streamer.dialects.growing import CUT_SECONDS
+from streamer.dialects import CUT_SECONDS
 from streamer.dialogue import Opened, attend
 from streamer.events import Done, Error, Event, Final, Finalized, Partial, SpeechStarted, Word
 from streamer.fields import WireError, parse_object, refusing, shown
@@ -46,8 +46,8 @@ class Query:
     vad_events: bool
 
     @classmethod
-    def of(cls, path: str, plain: Options) -> Query:
-        """Reads the query of a path; `plain` has what it does not say.
+    def of(cls, path: str, usual: Options) -> Query:
+        """Reads the query of a path; `usual` has what it does not say.
 
         Raises:
             WireError: names the parameter, its value and what is allowed.
@@ -63,8 +63,8 @@ class Query:
         name, usual_rate = ENCODINGS[encoding]
         endpointing = _last(given, "endpointing", "true")
         with refusing():
-            wish = _wish(given, plain.wish)
-            options = replace(plain, partials=_flag(given, "interim_results"), wish=_formatted(given, wish))
+            wish = _wish(given, usual.wish)
+            options = replace(usual, partials=_flag(given, "interim_results"), wish=_formatted(given, wish))
             if endpointing not in ("true", "false"):
                 asked = _whole(given, "endpointing", 0)  # usually 10 ms: less than words need
                 options = replace(options, endpoint_ms=nearest_endpoint_ms(asked))
@@ -78,11 +78,11 @@ class Query:
         )
 
 
-def _wish(given: dict[str, list[str]], plain: Wish) -> Wish:
+def _wish(given: dict[str, list[str]], usual: Wish) -> Wish:
     """What must be, or is refused."""
     terms = given.get("keyterm", []) + [word.partition(":")[0] for word in given.get("keywords", [])]
     language = _last(given, "language", "").partition("-")[0]
-    return plain.hinted(terms, None if language == "multi" else language)
+    return usual.hinted(terms, None if language == "multi" else language)
 
 
 def _formatted(given: dict[str, list[str]], wish: Wish) -> Wish:

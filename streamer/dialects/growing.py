@@ -5,9 +5,6 @@ from __future__ import annotations
 from model.scripts import apart
 from streamer.events import Final, Partial
 
-# A segment that ends so near to where its client ended it was ended by that; a pause would have ended it earlier.
-CUT_SECONDS = 0.1
-
 
 class Growing:
     """The text of one item or utterance, which may have several segments."""

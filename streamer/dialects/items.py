@@ -11,8 +11,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from streamer.dialects import CUT_SECONDS
 from streamer.dialects import realtime_messages as messages
-from streamer.dialects.growing import CUT_SECONDS, Growing
+from streamer.dialects.growing import Growing
 from streamer.dialects.realtime_messages import new_id, said
 from streamer.events import Error, Event, Final, Finalized, Partial, SpeechStarted
 from streamer.fields import WireError

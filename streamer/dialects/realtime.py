@@ -25,8 +25,8 @@ HELD_SECONDS = 0.5  # of audio that waits for a configuration
 
 async def speak(socket: Line, sessions: Sessions, address: str) -> None:
     """Everything until the close frame."""
-    plain = sessions.limits.options
-    client = Client(sessions, Configuration(plain, plain.endpoint_ms))
+    usual = sessions.limits.options
+    client = Client(sessions, Configuration(usual, usual.endpoint_ms))
     await attend(socket, sessions, client.open(socket, address), client.error)
 
 

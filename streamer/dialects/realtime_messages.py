@@ -23,12 +23,12 @@ from streamer.fields import (
     a_short_text,
     a_whole,
     an_object,
-    field,
     one_of,
     parse_object,
     refusing,
     shown,
     some_texts,
+    value_of,
 )
 from streamer.options import Options, nearest_endpoint_ms
 from streamer.wire import Start
@@ -103,41 +103,41 @@ class Configuration:
             if update.vllm:
                 return replace(self, format="audio/pcm", sample_rate=VLLM_RATE, vllm=True)
             values, within = (_from_beta(update.values) if update.beta else update.values), "session."
-            field(values, "type", one_of("transcription"), within=within)
-            audio = field(values, "audio", an_object, {}, within)
-            given = field(audio, "input", an_object, {}, within := f"{within}audio.")
+            value_of(values, "type", one_of("transcription"), within=within)
+            audio = value_of(values, "audio", an_object, {}, within)
+            given = value_of(audio, "input", an_object, {}, within := f"{within}audio.")
             within += "input."
             changed = replace(self, beta=update.beta)
-            if (sound := field(given, "format", an_object, within=within)) is not None:
+            if (sound := value_of(given, "format", an_object, within=within)) is not None:
                 changed = changed._with_format(sound, f"{within}format.")
-            if (how := field(given, "transcription", an_object, within=within)) is not None:
+            if (how := value_of(given, "transcription", an_object, within=within)) is not None:
                 changed = changed._with_transcription(how, f"{within}transcription.")
             if "turn_detection" in given:
-                turns = field(given, "turn_detection", an_object, within=within)
+                turns = value_of(given, "turn_detection", an_object, within=within)
                 changed = changed._with_turns(turns, f"{within}turn_detection.")
             return changed
 
     def _with_format(self, values: dict[str, Any], within: str) -> Configuration:
-        kind = field(values, "type", one_of(*FORMATS), self.format, within)
-        return replace(self, format=kind, sample_rate=field(values, "rate", a_whole, RATES[kind], within))
+        kind = value_of(values, "type", one_of(*FORMATS), self.format, within)
+        return replace(self, format=kind, sample_rate=value_of(values, "rate", a_whole, RATES[kind], within))
 
     def _with_transcription(self, values: dict[str, Any], within: str) -> Configuration:
         wish, options = self.options.wish, self.options
         if "language" in values:
-            language = field(values, "language", a_short_text, "", within).partition("-")[0]
+            language = value_of(values, "language", a_short_text, "", within).partition("-")[0]
             wish = replace(wish, language=language or None)
         if "keywords" in values:
-            wish = replace(wish, keywords=tuple(field(values, "keywords", some_texts, (), within)))
-        if (delay := field(values, "delay", one_of(*DELAYS), self.delay, within)) is not None:
+            wish = replace(wish, keywords=tuple(value_of(values, "keywords", some_texts, (), within)))
+        if (delay := value_of(values, "delay", one_of(*DELAYS), self.delay, within)) is not None:
             options = replace(options, latency=DELAYS[delay], step_ms=None)
         return replace(self, options=replace(options, wish=wish), delay=delay)
 
     def _with_turns(self, values: dict[str, Any] | None, within: str) -> Configuration:
         if values is None:
             return replace(self, turns=None)
-        kind = field(values, "type", one_of("server_vad", "semantic_vad"), "server_vad", within)
-        eagerness = field(values, "eagerness", one_of(*EAGERNESS), "auto", within)
-        silence = field(values, "silence_duration_ms", a_whole, self.usual_endpoint_ms, within)
+        kind = value_of(values, "type", one_of("server_vad", "semantic_vad"), "server_vad", within)
+        eagerness = value_of(values, "eagerness", one_of(*EAGERNESS), "auto", within)
+        silence = value_of(values, "silence_duration_ms", a_whole, self.usual_endpoint_ms, within)
         endpoint = EAGERNESS[eagerness] if kind == "semantic_vad" else nearest_endpoint_ms(silence)
         return replace(self, turns=kind, eagerness=eagerness, options=replace(self.options, endpoint_ms=endpoint))
 
@@ -155,11 +155,11 @@ def parse(text: str | bytes) -> Message:
         case "session.update" if "session" not in values and "model" in values:
             return Update({}, vllm=True)
         case "session.update" | "transcription_session.update" as kind:
-            return Update(field(values, "session", an_object, {}), beta=kind != "session.update")
+            return Update(value_of(values, "session", an_object, {}), beta=kind != "session.update")
         case "input_audio_buffer.append":
             return Append(_audio(values.get("audio")))
         case "input_audio_buffer.commit":
-            return Commit(field(values, "final", a_flag, False))
+            return Commit(value_of(values, "final", a_flag, False))
         case "input_audio_buffer.clear":
             return Clear()
         case other:
@@ -229,7 +229,7 @@ def _audio(text: Any) -> bytes:
 def _from_beta(values: dict[str, Any]) -> dict[str, Any]:
     """A configuration in the form of the API's first version, as it is written today."""
     given: dict[str, Any] = {}
-    if (kind := field(values, "input_audio_format", one_of(*BETA_FORMATS), within="session.")) is not None:
+    if (kind := value_of(values, "input_audio_format", one_of(*BETA_FORMATS), within="session.")) is not None:
         given["format"] = {"type": BETA_FORMATS[kind]}
     if "input_audio_transcription" in values:
         given["transcription"] = values["input_audio_transcription"]

@@ -19,7 +19,7 @@ from typing import Any
 from model.scripts import joined
 from streamer.dialogue import Opened, attend, receive
 from streamer.events import Done, Event, Final, Finalized, Partial
-from streamer.fields import WireError, an_object, field, parse_object, shown, texts
+from streamer.fields import WireError, an_object, parse_object, shown, texts, value_of
 from streamer.line import Line
 from streamer.options import Options
 from streamer.session import Farewell, Session
@@ -46,7 +46,7 @@ class Configuration:
             WireError: names the field, its value and what is allowed.
         """
         within = "config."
-        phrases = field(given, "phrase_list", texts, (), within)
+        phrases = value_of(given, "phrase_list", texts, (), within)
         options = self.options.hinted((phrase for phrase in phrases if phrase != UNKNOWN), None)
         rate = _number(given, "sample_rate", self.sample_rate, within)
         return Configuration(options, rate, bool(_number(given, "words", self.words, within)))
@@ -104,7 +104,7 @@ async def _open(socket: Line, sessions: Sessions, address: str) -> Opened:
         values = parse_object(first)
         if "config" not in values:
             break
-        configuration = configuration.updated(field(values, "config", an_object, {}))
+        configuration = configuration.updated(value_of(values, "config", an_object, {}))
     start = Start(configuration.sample_rate, options=configuration.options)
     session = sessions.open(start, address, answers := Answers(configuration.words))
     take = partial(_take, session, answers, configuration)
@@ -125,7 +125,7 @@ def _take(session: Session, answers: Answers, configuration: Configuration, mess
         session.finalize(RESET)
     elif "config" not in values:
         raise WireError(f"the message is {shown(values)}; it must be audio, a config, reset or eof")
-    elif configuration.updated(field(values, "config", an_object, {})) != configuration:
+    elif configuration.updated(value_of(values, "config", an_object, {})) != configuration:
         raise WireError("a config must come before the audio")
 
 

@@ -23,8 +23,7 @@ from streamer.access import Access
 from streamer.dialects.growing import Growing
 from streamer.dialogue import farewell_for, sending, tell
 from streamer.events import Done, Error, Event, Final, Partial
-from streamer.fields import WireError, a_short_text, a_whole, an_object, parse_object, refusing, shown, texts
-from streamer.fields import field as value_of
+from streamer.fields import WireError, a_short_text, a_whole, an_object, parse_object, refusing, shown, texts, value_of
 from streamer.options import Options
 from streamer.pages import Health
 from streamer.session import Farewell, Hold, Session
@@ -343,11 +342,11 @@ def error(code: str, message: str) -> str:
     return str(Message("error", {"text": message, "code": code}))
 
 
-def _wanted(plain: Options, data: dict[str, Any]) -> Options:
+def _wanted(usual: Options, data: dict[str, Any]) -> Options:
     names, terms = (value_of(data, name, texts, []) for name in ("transcript_names", "transcript_terms"))
     language = value_of(data, "language", a_short_text, "").partition("-")[0]
     with refusing():
-        return plain.hinted([*names, *terms], language)
+        return usual.hinted([*names, *terms], language)
 
 
 def _info(sessions: Sessions) -> dict[str, Any]:

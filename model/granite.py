@@ -56,7 +56,7 @@ class Granite(nn.Module):
         return self.model.embed_tokens.rows(torch.as_tensor(tokens, dtype=torch.long, device=norm.device), norm.dtype)
 
     def forward(self, inputs: Tensor, lengths: Sequence[int], audio: bool = True) -> Tensor:
-        """Logits `[N, vocabulary]` for packed sequences `[N, width]` of these lengths, read from nothing: for training.
+        """Logits `[N, vocabulary]` for packed sequences `[N, width]` of these lengths, the cache empty: for training.
 
         They are divided by `logits_scaling`, which the reference's speech model forgets (its plain Granite does not).
         """

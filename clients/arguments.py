@@ -104,7 +104,7 @@ def said(given: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
 
 
 def add_model_options(group: Group) -> None:
-    """Which network writes, and how; `streamer.loading.load_engine` reads it, and `--device` besides."""
+    """Which network writes, and how; `streamer.commands.loading.load_engine` reads it, and `--device` besides."""
     which = "nano (default, embedded), OWNER/NAME on the Hugging Face hub, or a directory"
     group.add_argument("--model", default="nano", metavar="NAME", help=which)
     group.add_argument(

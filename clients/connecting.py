@@ -36,9 +36,9 @@ from clients.succession import OUTAGE_SECONDS, Succession
 from clients.suspension import Suspension
 from clients.views import Audience
 from model.errors import AudioError
-from streamer.incoming import SAMPLE_RATE, Samples
-from streamer.pace import at_the_speed_of_speech
-from streamer.recordings import open_recording
+from streamer.sound.incoming import SAMPLE_RATE, Samples
+from streamer.sound.pace import at_the_speed_of_speech
+from streamer.sound.recordings import open_recording
 
 TURN_SAMPLES = SAMPLE_RATE // 10  # what is sent at once
 

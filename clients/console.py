@@ -19,9 +19,9 @@ from clients.livefile import LiveFile
 from clients.signals import heeded
 from clients.status import Status
 from model.errors import GraniteStreamError
-from streamer.devices import Device
-from streamer.microphone import Microphone
-from streamer.saving import SavedSound
+from streamer.sound.devices import Device
+from streamer.sound.microphone import Microphone
+from streamer.sound.saving import SavedSound
 
 OpenFeed = Callable[[Captioning, Display], Feed]
 

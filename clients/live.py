@@ -15,9 +15,9 @@ from clients.errors import CaptionsError
 from clients.keys import Keys
 from clients.status import Status
 from streamer.events import Done, Error, Event
-from streamer.incoming import SAMPLE_RATE, Samples
-from streamer.microphone import Microphone
-from streamer.saving import SavedSound
+from streamer.sound.incoming import SAMPLE_RATE, Samples
+from streamer.sound.microphone import Microphone
+from streamer.sound.saving import SavedSound
 
 REFRESH_SECONDS = 0.1  # between two looks of the status line
 FALL_DB = 3.0  # at a look, of the meter, when it gets quiet

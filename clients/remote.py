@@ -9,7 +9,7 @@ from contextlib import aclosing, suppress
 from clients.errors import CaptionsError
 from clients.live import Captioning
 from clients.succession import Succession
-from streamer.incoming import SAMPLE_RATE, Samples
+from streamer.sound.incoming import SAMPLE_RATE, Samples
 
 EXCUSE = "the server is too slow, or was away for too long"
 

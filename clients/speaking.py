@@ -13,9 +13,9 @@ from clients.console import caption, prepared
 from clients.remote import EXCUSE, RemoteFeed
 from clients.status import Status
 from clients.succession import Succession
-from streamer.devices import Device
-from streamer.microphone import chosen
-from streamer.portaudio import quiet_libraries
+from streamer.sound.devices import Device
+from streamer.sound.microphone import chosen
+from streamer.sound.portaudio import quiet_libraries
 
 
 def speak(given: Namespace, token: str | None, complain: Complain) -> int:

@@ -20,7 +20,7 @@ from clients.errors import HOPELESS, CaptionsError, LoadingError
 from clients.patience import STEADY_SECONDS, Persistence
 from clients.promised import Promised
 from streamer.events import Done, Event, Final, Finalized, Partial, SpeechStarted
-from streamer.incoming import SAMPLE_RATE, Samples
+from streamer.sound.incoming import SAMPLE_RATE, Samples
 
 LOST, BACK = "the connection to the server was lost; what is said is kept", "the server is back"
 FRAME_BYTES = 4  # of `asking.ENCODING`

@@ -34,12 +34,12 @@ from model.errors import GraniteStreamError
 TRACEBACK = "GRANITE_STREAM_TRACEBACK"  # environment variable: any value shows where an error comes from
 
 COMMANDS = {  # each in a module with a `main` of its own; a file of that name: ./models
-    "--mic": "streamer.captioning",
+    "--mic": "streamer.commands.captioning",
     "connect": "clients.connecting",
-    "devices": "streamer.devices",
-    "models": "streamer.models",
-    "overlay": "streamer.overlaying",
-    "serve": "streamer.service",
+    "devices": "streamer.sound.devices",
+    "models": "streamer.commands.models",
+    "overlay": "streamer.commands.overlaying",
+    "serve": "streamer.commands.service",
 }
 
 ENDINGS = (signal.SIGTERM, signal.SIGHUP)
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given and given[0] in COMMANDS:
             return int(import_module(COMMANDS[given[0]]).main(given[1:], complain))
         options = parse(given)
-        from streamer.transcription import Transcription  # loads torch
+        from streamer.commands.transcription import Transcription  # loads torch
 
         return DONE if Transcription(options, complain).run() else FAILED
     except KeyboardInterrupt:

@@ -15,8 +15,8 @@ from streamer.channels import Speaker
 from streamer.delays import Delay, Delays
 from streamer.events import Done, Error, Event, Final, Take
 from streamer.fields import WireError, refusing
-from streamer.incoming import Incoming
 from streamer.options import Options
+from streamer.sound.incoming import Incoming
 from streamer.wire import Close, Numbered, Start
 
 LEAST_SECONDS = 0.02  # of audio handed on at once, so that a flood of single samples costs the memory of samples

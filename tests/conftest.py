@@ -14,7 +14,7 @@ from hypothesis import settings
 from model import GraniteSpeech
 from streamer.commit import Policy
 from streamer.latency import BALANCED, LATENCIES, Latency
-from streamer.recordings import open_recording
+from streamer.sound.recordings import open_recording
 
 AUDIO = Path(__file__).parent / "audio"
 NAMES = [json.loads(line)["file"] for line in (AUDIO / "manifest.jsonl").read_text().splitlines()]

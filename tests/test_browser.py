@@ -15,9 +15,9 @@ import webvtt
 from clients.subtitles import SubtitleWriter
 from streamer.access import Access, digest
 from streamer.events import Final, Partial, SpeechStarted, Word
-from streamer.incoming import Incoming
 from streamer.server import Server
 from streamer.sessions import Limits
+from streamer.sound.incoming import Incoming
 from tests.browsers import RATE, STATUS, Browser, browsing, lacking
 from tests.servers import (
     SECOND,

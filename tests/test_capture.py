@@ -11,10 +11,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from streamer.capture import MOST_KEPT_SECONDS, Capture, opened
-from streamer.devices import Device
-from streamer.microphone import Microphone
-from streamer.portaudio import PortAudioThread
+from streamer.sound.capture import MOST_KEPT_SECONDS, Capture, opened
+from streamer.sound.devices import Device
+from streamer.sound.microphone import Microphone
+from streamer.sound.portaudio import PortAudioThread
 from tests.media import tone
 
 STEREO = Device(0, "Desk", 48_000, 2, is_default=True, is_loopback=False, portaudio=0)
@@ -51,7 +51,7 @@ async def test_stereo_at_its_own_rate_becomes_what_the_network_hears() -> None:
 async def test_a_device_that_is_faster_than_can_be_heard_is_opened_at_a_usual_rate(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("streamer.capture._start", lambda capture, rate: SimpleNamespace(close=lambda: None))
+    monkeypatch.setattr("streamer.sound.capture._start", lambda capture, rate: SimpleNamespace(close=lambda: None))
     thread = SimpleNamespace(run=lambda work: asyncio.to_thread(work))
     capture = await opened(thread, replace(STEREO, rate=384_000))  # type: ignore[arg-type]
     hear(capture, np.zeros((48_000, 2)))
@@ -175,9 +175,9 @@ async def test_a_device_that_was_found_long_ago_is_looked_for_again(
         done.append(f"open {device.name} at {device.portaudio}")
         return Capture(device, device.rate, device.channels)
 
-    monkeypatch.setattr("streamer.microphone.restart_portaudio", lambda: done.append("restart"))
-    monkeypatch.setattr("streamer.microphone.inputs", lambda: [lamp, desk])
-    monkeypatch.setattr("streamer.microphone.opened", opened)
+    monkeypatch.setattr("streamer.sound.microphone.restart_portaudio", lambda: done.append("restart"))
+    monkeypatch.setattr("streamer.sound.microphone.inputs", lambda: [lamp, desk])
+    monkeypatch.setattr("streamer.sound.microphone.opened", opened)
     microphone = Microphone(wanted, STEREO, lambda _: None, look=True)
     await microphone.__aenter__()
     microphone._keeper.cancel()

@@ -20,7 +20,7 @@ import webvtt
 
 from streamer.command import main, parse
 from streamer.options import Options
-from streamer.recordings import open_recording
+from streamer.sound.recordings import open_recording
 from tests.media import tone, write
 
 AUDIO = Path(__file__).parent / "audio"

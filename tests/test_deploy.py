@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer.serving import parse
+from streamer.commands.serving import parse
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "streamer" / "deploy"

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from streamer import devices
-from streamer.devices import LOOPBACKS, Device, again, default_input, find, inputs
-from streamer.portaudio import MicrophoneError, sounddevice
+from streamer.sound import devices
+from streamer.sound.devices import LOOPBACKS, Device, again, default_input, find, inputs
+from streamer.sound.portaudio import MicrophoneError, sounddevice
 
 DESK = Device(0, "USB Desk Microphone", 48_000, 1, True, False, 3, "alsa_input.usb-desk")
 LAMP = Device(1, "USB Lamp", 44_100, 2, False, False, 3, "alsa_input.usb-lamp")

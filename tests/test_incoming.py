@@ -11,7 +11,7 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.incoming import ENCODINGS, Incoming
+from streamer.sound.incoming import ENCODINGS, Incoming
 from tests.media import tone
 
 FORMATS = [
@@ -151,5 +151,5 @@ def test_a_format_that_is_not_known_says_what_is(arguments: tuple[str, int], mes
 
 
 def test_it_does_not_load_torch() -> None:
-    program = "import sys; import streamer.incoming; sys.exit('torch' in sys.modules)"
+    program = "import sys; import streamer.sound.incoming; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

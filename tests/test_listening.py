@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer.listening import parse
+from streamer.commands.listening import parse
 
 
 def test_a_device_is_the_microphone_unless_it_names_where_to_compute() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from model import GraniteSpeech
-from streamer.loading import load_engine
+from streamer.commands.loading import load_engine
 from streamer.options import Options
 
 

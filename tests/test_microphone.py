@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import srt
 
-from streamer.recordings import open_recording
+from streamer.sound.recordings import open_recording
 from tests.listeners import COMMAND, ROOT, listening, shift
 from tests.sound import Room, needs_sound, sound_server, wait_until
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from model.known import KNOWN, Size
-from streamer import models
+from streamer.commands import models
+from streamer.commands.models import Row, row, rows, show_models
 from streamer.estimate import Pace
-from streamer.models import Row, row, rows, show_models
 
 GB = 10**9
 CPU = torch.device("cpu")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from clients.outgoing import WIDTHS, to_bytes
-from streamer.incoming import ENCODINGS
+from streamer.sound.incoming import ENCODINGS
 
 
 def test_samples_become_the_bytes_that_the_daemon_reads_back() -> None:

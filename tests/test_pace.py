@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamer.pace import as_it_comes, at_the_speed_of_speech
+from streamer.sound.pace import as_it_comes, at_the_speed_of_speech
 
 
 class Clock:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-PACKAGES = ("model", "streamer", "clients")
+PACKAGES = ("model", "streamer", "streamer/commands", "streamer/sound", "clients")
 
 
 def first_sentence(path):

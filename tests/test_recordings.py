@@ -11,7 +11,7 @@ import pytest
 
 from model.errors import AudioError
 from model.features import SAMPLE_RATE
-from streamer.recordings import open_recording
+from streamer.sound.recordings import open_recording
 from tests.media import tone, write
 from tests.sound import wait_until
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamer.recordings import open_recording
-from streamer.saving import SavedSound
+from streamer.sound.recordings import open_recording
+from streamer.sound.saving import SavedSound
 from tests.media import no_room_beyond, tone
 
 

@@ -5,8 +5,8 @@ import pytest
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 
 from streamer.access import Access, digest
+from streamer.commands.serving import parse
 from streamer.server import Server
-from streamer.serving import parse
 from tests.servers import dialing, get, hear_all, running, say, speech, until, words_of
 
 TOKEN = "a-token-of-many-letters"

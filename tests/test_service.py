@@ -14,10 +14,11 @@ from wyoming.client import AsyncTcpClient
 from wyoming.info import Describe, Info
 
 from model import CheckpointError, Wish
-from streamer import Options, service
+from streamer import Options
+from streamer.commands import service
+from streamer.commands.serving import parse
 from streamer.engine import Engine
 from streamer.logs import LineFormatter
-from streamer.serving import parse
 from tests import servers
 from tests.conftest import NAMES, pcm, read
 from tests.servers import dialing, get, hear, hear_all, say, send_audio

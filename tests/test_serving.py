@@ -1,6 +1,6 @@
 import pytest
 
-from streamer.serving import parse
+from streamer.commands.serving import parse
 
 TOKEN = "a-token-of-many-letters"
 

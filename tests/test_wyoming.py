@@ -14,10 +14,10 @@ from wyoming.ping import Ping, Pong
 
 from streamer import Engine
 from streamer.access import Access
+from streamer.commands.serving import parse
 from streamer.dialects.wyoming import listening
 from streamer.events import Final
 from streamer.server import Limits, Server
-from streamer.serving import parse
 from streamer.worker import Worker
 from tests.conftest import pcm
 from tests.servers import running, speech, until, whole, words_of

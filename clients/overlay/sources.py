@@ -21,10 +21,10 @@ from clients.remote import EXCUSE, RemoteFeed
 from clients.status import Status
 from clients.succession import Succession
 from clients.watching import watch
-from streamer.devices import Device
 from streamer.events import Event
-from streamer.microphone import Microphone
-from streamer.portaudio import MicrophoneError
+from streamer.sound.devices import Device
+from streamer.sound.microphone import Microphone
+from streamer.sound.portaudio import MicrophoneError
 
 
 @dataclass(slots=True)

@@ -15,10 +15,10 @@ from streamer.dialects.items import Items, Utterances
 from streamer.dialects.realtime_messages import Append, Clear, Commit, Configuration, Update, new_id
 from streamer.dialogue import Opened, attend, receive, sending
 from streamer.fields import WireError
-from streamer.incoming import ENCODINGS
 from streamer.line import Line
 from streamer.session import Session
 from streamer.sessions import Sessions
+from streamer.sound.incoming import ENCODINGS
 
 HELD_SECONDS = 0.5  # of audio that waits for a configuration
 

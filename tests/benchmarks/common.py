@@ -24,7 +24,7 @@ from model.speech import GraniteSpeech
 from streamer.engine import Engine
 from streamer.events import Event, Final, Partial
 from streamer.options import Options
-from streamer.recordings import open_recording
+from streamer.sound.recordings import open_recording
 from streamer.stream import Stream
 
 AUDIO = Path(__file__).parent.parent / "audio"

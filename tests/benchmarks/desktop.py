@@ -3,7 +3,7 @@
 A null sink clicks; a server without a network answers each click with a partial the moment it hears it. `parec` in
 pieces of 10 ms notes when a click comes out of the sink, and the overlay when it has painted the caption that answers
 it. (While it listens the sink works in pieces as short, as a sound card does; by itself it would be later.)
-microphone: the same clicks as samples in the hands of `streamer.microphone`, without overlay and socket.
+microphone: the same clicks as samples in the hands of `streamer.sound.microphone`, without overlay and socket.
 CPU: what the overlay uses, sound and socket included, while the real daemon captions a talk; X is another process.
 """
 
@@ -22,7 +22,7 @@ import numpy as np
 import psutil
 import soundfile
 
-from streamer.microphone import Microphone, chosen
+from streamer.sound.microphone import Microphone, chosen
 from tests.benchmarks.common import SAMPLE_RATE, Settings, quantile, recordings
 from tests.benchmarks.daemon import daemon
 from tests.benchmarks.echo import APART_SECONDS, CLICKS, LOUD, RATE, Echo, clicks, differences

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from model.alignment import Alphabet
 from model.cache import KVCache
-from model.checkpoint import met
+from model.checkpoint import weights_met
 from model.dictation import Dictation
 from model.granite import Extension, Prediction
 from model.known import Size
@@ -79,7 +79,7 @@ def run(settings: Settings) -> None:
     clip, results = recordings()["talk"][: SECONDS * SAMPLE_RATE], {}
     for form, bits in TIMED.items():
         packed = loaded(network, bits)
-        pace, size = measure(made_up(bits, network.device)), Size(0, 0, *met(network))
+        pace, size = measure(made_up(bits, network.device)), Size(0, 0, *weights_met(network))
         for step in STEPS_MS:
             for drafted in (False, True):
                 figures = live(packed, clip, step, drafted)

@@ -21,7 +21,7 @@ import numpy as np
 import psutil
 import soxr
 
-from streamer.incoming import SAMPLE_RATE, Samples
+from streamer.sound.incoming import SAMPLE_RATE, Samples
 from tests.benchmarks.common import Settings, recordings
 from tests.benchmarks.report import save, table
 from tests.listeners import Listener, listening, shift

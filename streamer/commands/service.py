@@ -19,9 +19,9 @@ from clients.signals import heeded
 from model.errors import GraniteStreamError
 from model.tasks import LANGUAGES
 from streamer import logs
+from streamer.commands.serving import Serving, parse
 from streamer.dialects.wyoming import listening
 from streamer.server import Server
-from streamer.serving import Serving, parse
 
 if TYPE_CHECKING:
     from streamer.engine import Engine
@@ -127,7 +127,7 @@ def _stop_signal() -> asyncio.Future[None]:
 
 
 def _load(serving: Serving) -> Engine:
-    from streamer.loading import load_engine  # loads torch
+    from streamer.commands.loading import load_engine  # loads torch
 
     return load_engine(serving.model, serving.limits.options, spare_threads=1)  # sockets need one
 

@@ -19,7 +19,7 @@ import numpy as np
 from av.audio.frame import format_dtypes
 
 from model.errors import AudioError
-from streamer.incoming import SAMPLE_RATE, Samples, harmless, resampler
+from streamer.sound.incoming import SAMPLE_RATE, Samples, harmless, resampler
 
 STANDARD_INPUT = "-"
 

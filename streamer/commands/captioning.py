@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from clients.arguments import Complain
 from clients.console import caption, prepared
 from clients.status import Status
-from streamer.devices import Device
-from streamer.listening import parse
-from streamer.microphone import chosen
-from streamer.portaudio import quiet_libraries
+from streamer.commands.listening import parse
+from streamer.sound.devices import Device
+from streamer.sound.microphone import chosen
+from streamer.sound.portaudio import quiet_libraries
 
 if TYPE_CHECKING:
     from streamer.engine import Engine
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str], complain: Complain) -> int:
     with quiet_libraries():
         device = chosen(given.microphone)  # before anything is loaded: it may not be there
         with prepared(given, device, f"loading {given.model}", complain) as status:
-            from streamer.loading import load_engine  # loads torch
+            from streamer.commands.loading import load_engine  # loads torch
 
             engine = load_engine(given, given.options)
         return asyncio.run(_caption(given, device, status, engine, complain))

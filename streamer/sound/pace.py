@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from streamer.incoming import SAMPLE_RATE, Samples
+from streamer.sound.incoming import SAMPLE_RATE, Samples
 
 MOST_SAMPLES = 3 * SAMPLE_RATE  # are handed out together; who needs longer for them cannot keep up
 

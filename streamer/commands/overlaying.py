@@ -12,9 +12,9 @@ from clients.background import in_thread
 from clients.overlay.arguments import parse
 from clients.overlay.desktop import libraries_missing, prepare
 from clients.overlay.sources import Outlet, follow, hear, hear_far, persist
-from streamer.devices import Device
-from streamer.microphone import chosen
-from streamer.portaudio import quiet_libraries
+from streamer.sound.devices import Device
+from streamer.sound.microphone import chosen
+from streamer.sound.portaudio import quiet_libraries
 
 
 def main(arguments: Sequence[str], complain: Complain) -> int:
@@ -53,7 +53,7 @@ async def _hear_here(given: Namespace, device: Device, outlet: Outlet) -> None:
     outlet.trouble(f"Loading {given.model} …")
 
     def load() -> Any:
-        from streamer.loading import load_engine  # loads torch
+        from streamer.commands.loading import load_engine  # loads torch
 
         return load_engine(given, given.options)
 

@@ -17,9 +17,9 @@ from model.hub import Repository
 from model.known import KNOWN, Size
 from model.memory import FORMS, free_bytes, needed_bytes
 from model.speech import GraniteSpeech
+from streamer.commands.loading import device_named
 from streamer.estimate import TIMED, Pace, made_up, measure
 from streamer.load import LONGEST_STEP_SECONDS, MOST_BUSY
-from streamer.loading import device_named
 from streamer.options import Options
 
 GB = 1e9

@@ -17,12 +17,12 @@ from clients.suspension import Suspension
 from clients.views import Audience
 from model import AudioError
 from model.features import SAMPLE_RATE
+from streamer.commands.loading import load_engine
 from streamer.engine import Engine
 from streamer.events import Event, Final
-from streamer.incoming import Samples
-from streamer.loading import load_engine
-from streamer.pace import as_it_comes, at_the_speed_of_speech
-from streamer.recordings import Recording, open_recording
+from streamer.sound.incoming import Samples
+from streamer.sound.pace import as_it_comes, at_the_speed_of_speech
+from streamer.sound.recordings import Recording, open_recording
 
 READ_SAMPLES = 4 * SAMPLE_RATE  # a block of the encoder: what a file is read by
 TURN_SAMPLES = SAMPLE_RATE // 10  # what live audio is read by: a final comes at most this late

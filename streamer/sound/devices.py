@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TextIO
 
 from clients.arguments import DONE, Complain, Parser
-from streamer.portaudio import MicrophoneError, quiet_libraries, sounddevice
+from streamer.sound.portaudio import MicrophoneError, quiet_libraries, sounddevice
 
 SERVER_DEVICE = "pulse"  # what PortAudio calls the sound server
 SERVER_SECONDS = 5.0  # its answer may take, before it counts as absent

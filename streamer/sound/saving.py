@@ -9,7 +9,7 @@ from types import TracebackType
 
 import numpy as np
 
-from streamer.incoming import SAMPLE_RATE, Samples
+from streamer.sound.incoming import SAMPLE_RATE, Samples
 
 HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
 MOST_BYTES = 2**32 - 1 - HEADER.size  # what the header can tell: 37 hours; players read on to the end of the file

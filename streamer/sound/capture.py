@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from streamer.devices import Device
-from streamer.incoming import RATES, Incoming, Samples
-from streamer.portaudio import MicrophoneError, PortAudioThread, sounddevice
+from streamer.sound.devices import Device
+from streamer.sound.incoming import RATES, Incoming, Samples
+from streamer.sound.portaudio import MicrophoneError, PortAudioThread, sounddevice
 
 MOST_KEPT_SECONDS = 10.0  # of sound that the event loop has not taken yet; what comes on top is lost, and said
 STILL_SECONDS = 3.0  # without sound a device is taken for gone: some drivers do not tell

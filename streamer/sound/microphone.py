@@ -14,10 +14,10 @@ from functools import partial
 
 import numpy as np
 
-from streamer.capture import Capture, closed, opened
-from streamer.devices import Device, again, default_input, find, inputs, is_there
-from streamer.incoming import SAMPLE_RATE, Samples
-from streamer.portaudio import MicrophoneError, PortAudioThread, restart_portaudio
+from streamer.sound.capture import Capture, closed, opened
+from streamer.sound.devices import Device, again, default_input, find, inputs, is_there
+from streamer.sound.incoming import SAMPLE_RATE, Samples
+from streamer.sound.portaudio import MicrophoneError, PortAudioThread, restart_portaudio
 
 TURN_SECONDS = 0.1  # between two pieces at most, even if there is nothing to hear
 LOOK_SECONDS = 1.0  # between two looks for a device that is gone, or at the sound server whether it still is there

@@ -173,11 +173,6 @@ class Captions:
         """Audio that was sent and that the daemon has not taken for good."""
         return self._replay.waiting_seconds
 
-    @property
-    def rest(self) -> bytes:
-        """That audio: another stream may begin with it where this one cannot go on."""
-        return self._replay.rest
-
     def __aiter__(self) -> Captions:
         """Events, as they come."""
         return self

@@ -82,7 +82,7 @@ def of_close(code: int | None, reason: str) -> CaptionsError | None:
         case 1013:
             return RefusedError(one_line(reason or "the server is busy; try again later"))
         case 1012:
-            return RefusedError("the server is being restarted; what was said is final, connect again in a moment")
+            return RefusedError("the server is being restarted; connect again in a moment")
         case 1001:
             return CaptionsError(
                 one_line(f"the server has ended the stream ({reason or 'it gives no reason'}); connect again")

@@ -57,11 +57,6 @@ class Replay:
         """Whether the server has every whole frame for good; one that was only begun is no sound."""
         return self._end_bytes - self._taken_bytes < self._frame_bytes
 
-    @property
-    def rest(self) -> bytes:
-        """The audio that is kept."""
-        return b"".join(piece.data for piece in self._line if isinstance(piece, Audio))
-
     def put_audio(self, data: bytes) -> None:
         """The next bytes of the stream; they may end within a frame."""
         for start in range(0, len(data), MESSAGE_BYTES):

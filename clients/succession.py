@@ -1,30 +1,30 @@
 """A daemon's streams one after the other, as one: where a stream cannot go on, the next one does.
 
 A connection that is lost mends itself. A stream that cannot go on, as the daemon was restarted or away for too long, is
-followed by another: it begins with the audio that the daemon had not taken, and its segments and times count on. What
-was committed and not yet final when a daemon died is made final here; what it had only heard is lost with it.
+followed by another, whose segments and times count on. What the open segment showed is final then, draft included, and
+the next stream begins with the audio behind that. So what was said is neither lost nor said twice; only a word at that
+seam may be heard in two parts.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import replace
 
-import numpy as np
-
 from clients.connection import Captions
 from clients.errors import HOPELESS, CaptionsError, LoadingError
 from clients.patience import STEADY_SECONDS, Persistence
-from clients.promised import Promised
 from streamer.events import Done, Event, Final, Finalized, Partial, SpeechStarted
 from streamer.sound.incoming import SAMPLE_RATE, Samples
 
 LOST, BACK = "the connection to the server was lost; what is said is kept", "the server is back"
-FRAME_BYTES = 4  # of `asking.ENCODING`
 OUTAGE_SECONDS = 120.0  # without a stream that lasts: of recordings, and of a microphone's last words
+MOST_KEPT_SECONDS = 90.0  # of audio that may be said again: a segment, and what client and daemon may lag
+UNSEEN_SECONDS = 12.0  # of audio that a daemon has taken and not looked at yet
 
 OpenStream = Callable[[], AbstractAsyncContextManager[Captions]]
 
@@ -50,22 +50,23 @@ class Succession:
         self.model = captions.model
         self._again, self._say, self._patience_seconds = again, say, patience_seconds
         self._captions: Captions | None = captions  # None: the last one cannot go on
-        self._rest = b""  # what that one had not taken
         self._failure: CaptionsError | None = None
-        self._opened = asyncio.Event()  # a stream, or there will be none
-        self._opened.set()
+        self._open = asyncio.Event()  # a stream has all that was sent so far, or there will be none
+        self._open.set()
         self._online, self._stopped = True, False
-        self._sent_samples = 0
-        self._promised = Promised()
+        self._kept: deque[Samples] = deque()  # sent, but nothing final was said of it
+        self._kept_from = self._sent_samples = 0
+        self._untold_samples = 0  # of them, that this stream has not been sent again
+        self._starts: deque[int] = deque()  # samples, of segments that are not final
+        self._partial: Partial | None = None  # of the first of them
         self._segments = self._first_segment = 0  # so many were opened; that of this stream which it calls 0
-        self._first_second = 0.0  # of this stream
+        self._first_sample = 0  # of this stream
 
     @property
     def waiting_seconds(self) -> float:
         """Audio that was sent and that no daemon has taken for good."""
-        if self._captions:
-            return self._captions.waiting_seconds
-        return len(self._rest) / FRAME_BYTES / SAMPLE_RATE
+        taking = self._captions.waiting_seconds if self._captions else 0.0
+        return taking + self._untold_samples / SAMPLE_RATE
 
     async def send(self, samples: Samples) -> None:
         """Sends the next samples `[T]`, 16 kHz; waits while the daemon is behind or away.
@@ -74,25 +75,25 @@ class Succession:
             CaptionsError: no stream could go on.
         """
         while True:
-            await self._opened.wait()
+            await self._open.wait()
             if self._failure:
                 raise self._failure
             captions = self._captions
-            assert captions is not None, "opened"
+            assert captions is not None, "open"
             self._tell_of_connection(captions)
             try:
                 await captions.send(samples)
             except CaptionsError:  # whoever reads learns it as well, and opens the next one
                 if self._captions is captions:
-                    self._opened.clear()
+                    self._open.clear()
             else:
-                self._sent_samples += len(samples)
+                self._keep(samples)
                 return
 
     async def stop(self) -> None:
         """No more samples will come: the last events follow."""
         self._stopped = True
-        if self._captions:
+        if self._captions and self._open.is_set():
             with suppress(CaptionsError):  # whoever reads learns it as well
                 await self._captions.stop()
 
@@ -105,10 +106,10 @@ class Succession:
         clock, persistence = asyncio.get_running_loop().time, Persistence()
         began = lasting_until = clock()
         try:
-            async with AsyncExitStack() as open_streams:
+            async with AsyncExitStack() as opened:
                 while True:
                     try:
-                        captions = self._captions or await self._enter(open_streams)
+                        captions = self._captions or await self._enter(opened)
                         async for event in self._read(captions):
                             yield event
                         return
@@ -134,7 +135,9 @@ class Succession:
             raise
         finally:
             self._failure = self._failure or CaptionsError("the stream was left; connect again for another one")
-            self._opened.set()
+            self._open.set()
+
+    # --- one stream after the other ---
 
     async def _read(self, captions: Captions) -> AsyncGenerator[Event, None]:
         """The events of one stream."""
@@ -143,43 +146,85 @@ class Succession:
             event = self._counted_on(event)
             if isinstance(event, Done):
                 last = event  # the server says it also when it cannot go on: how the connection closes tells
+                self._forget(round(event.audio_seconds * SAMPLE_RATE))
             elif not isinstance(event, Finalized):
-                self._promised.take(event)
+                self._take(event)
                 yield event
         if last:
             yield last
 
-    async def _enter(self, open_streams: AsyncExitStack) -> Captions:
-        """Opens another stream and goes on with it."""
+    async def _enter(self, opened: AsyncExitStack) -> Captions:
+        """Opens another stream, which gets what was kept before anything else is sent."""
         assert self._again is not None, "the first one's failure would have been the end"
-        await open_streams.aclose()
-        captions = await open_streams.enter_async_context(self._again())
-        if self._rest:
-            await captions.send(np.frombuffer(self._rest, "<f4"))
-        if self._stopped:
-            await captions.stop()
-        self._first_segment = self._segments
-        self._first_second = (self._sent_samples - len(self._rest) // FRAME_BYTES) / SAMPLE_RATE
-        self._captions, self._rest, self._online = captions, b"", True
-        self._opened.set()
+        await opened.aclose()
+        captions = await opened.enter_async_context(self._again())
+        self._first_segment, self._first_sample = self._segments, self._kept_from
+        self._captions, self._online = captions, True
+        sending = asyncio.create_task(self._send_again(captions, list(self._kept)))
+        opened.callback(sending.cancel)  # nothing is lost: it is still kept
         self._say(BACK)
         return captions
 
+    async def _send_again(self, captions: Captions, kept: list[Samples]) -> None:
+        with suppress(CaptionsError):  # whoever reads learns it as well
+            for samples in kept:
+                await captions.send(samples)
+                self._untold_samples -= len(samples)
+            if self._stopped:
+                await captions.stop()
+            self._open.set()
+
     def _leave(self) -> Final | None:
-        """The stream cannot go on: what it has not taken is for the next one; what it committed is final."""
-        self._opened.clear()
-        if captions := self._captions:
-            self._captions, self._rest = None, captions.rest
-        return self._promised.final()
+        """The stream cannot go on: what it was about to say is final as it was shown."""
+        self._open.clear()
+        self._captions = None
+        partial, self._partial = self._partial, None
+        self._starts.clear()
+        text = partial.committed + partial.draft if partial else ""
+        if partial and text:
+            self._forget(round(partial.end * SAMPLE_RATE))
+        self._untold_samples = self._sent_samples - self._kept_from
+        return Final(partial.segment, partial.start, partial.end, text) if partial and text else None
 
     def _tell_of_connection(self, captions: Captions) -> None:
         if captions.online != self._online:
             self._online = captions.online
             self._say(BACK if self._online else LOST)
 
+    # --- audio that may have to be said again ---
+
+    def _keep(self, samples: Samples) -> None:
+        self._kept.append(samples)
+        self._sent_samples += len(samples)
+        # where nobody speaks, what was looked at holds nothing
+        seconds = MOST_KEPT_SECONDS if self._starts else self.waiting_seconds + UNSEEN_SECONDS
+        self._forget(self._sent_samples - round(seconds * SAMPLE_RATE))
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case SpeechStarted(start=start):
+                self._starts.append(round(start * SAMPLE_RATE))
+                self._forget(self._starts[0])
+            case Partial():
+                self._partial = event
+            case Final(end=end):
+                self._partial = None
+                if self._starts:
+                    self._starts.popleft()
+                # the next segment may begin within the pause that ended this one
+                self._forget(min([round(end * SAMPLE_RATE), *self._starts]))
+
+    def _forget(self, before: int) -> None:
+        """Audio before this sample will not be said again."""
+        while self._kept and (extra := before - self._kept_from) > 0:
+            piece = self._kept.popleft()
+            self._kept_from += min(extra, len(piece))
+            if len(piece) > extra:
+                self._kept.appendleft(piece[extra:])
+
     def _counted_on(self, event: Event) -> Event:
         """The event of this stream as one of all of them."""
-        segments, seconds = self._first_segment, self._first_second
+        segments, seconds = self._first_segment, self._first_sample / SAMPLE_RATE
         if isinstance(event, SpeechStarted | Partial | Final):
             self._segments = max(self._segments, segments + event.segment + 1)
         match event:

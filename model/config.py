@@ -19,6 +19,7 @@ KINDS: dict[str, tuple[type | UnionType, str]] = {
     "tuple[int, ...]": (list, "a list of whole numbers"),
     "tuple[str, ...]": (list, "a list of texts"),
 }
+FEATURES = 160  # of a frame of 20 ms: two mel frames of 80 bands
 WINDOW_FRAMES = 15  # of 20 ms, which the projector takes at once: 300 ms, in every checkpoint there is
 MOST_LAYERS = 1000  # more are a slip of somebody's pen, and would take for ever to make
 CURE = (  # for weights of other types
@@ -74,7 +75,7 @@ def _fault(name: str, value: object, annotation: str) -> str:
 class EncoderConfig(_FromJson):
     """The conformer. Defaults are those of the reference's own configuration class."""
 
-    input_dim: int = 160  # two stacked mel frames of 80 bands
+    input_dim: int = FEATURES
     num_layers: int = 10
     hidden_dim: int = 1024
     feedforward_mult: int = 4
@@ -264,6 +265,7 @@ class SpeechConfig(_FromJson):
                 "1 to max_pos_emb",
                 0 < encoder.context_size <= encoder.max_pos_emb,
             ),
+            ("input_dim", encoder.input_dim, str(FEATURES), encoder.input_dim == FEATURES),
             # streams count their updates in windows of 300 ms, and encode again what two of them may still change
             ("window_size", self.window_size, str(WINDOW_FRAMES), self.window_size == WINDOW_FRAMES),
             (

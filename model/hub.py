@@ -164,5 +164,8 @@ def is_whole(directory: Path) -> bool:
 
 def newest_whole(versions: Path) -> Path | None:
     """Of the directories in this one, the whole one that came last."""
-    there = versions.iterdir() if versions.is_dir() else ()
+    try:
+        there = list(versions.iterdir()) if versions.is_dir() else []
+    except OSError:  # somebody else's, who lets nobody in
+        return None
     return max(filter(is_whole, there), key=lambda version: version.stat().st_mtime, default=None)

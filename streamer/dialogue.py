@@ -180,8 +180,8 @@ async def _until_parting(side: Coroutine[None, None, None], hold: Hold) -> None:
     except ConnectionClosed as closed:
         ours = closed.sent is not None and not closed.rcvd_then_sent
         fault = ours and closed.sent is not None and closed.sent.code in CLIENTS_FAULT
-        # on purpose: nobody will be back
-        left = not ours and closed.rcvd is not None and closed.rcvd.code == Close.DONE
+        # on purpose, or as a page that is closed or loaded anew: nobody will be back
+        left = not ours and closed.rcvd is not None and closed.rcvd.code in (Close.DONE, Close.GOING_AWAY)
         hold.end(Farewell(Close.LOST, "connection lost", resumable=not (fault or left)))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 from torch import Tensor
 
@@ -194,8 +194,8 @@ class Segment:
             return
         self._updates = standing(dictation.tokens, before, self._updates)
         # a word at which the tokens ended may be half of one, and a character too
-        halved = dictation.cut_off or (self.words and self.words[-1].text.endswith(UNFINISHED))
-        whole = self.words[:-1] if halved else self.words
+        written = self.words[:-1] if dictation.cut_off else self.words
+        whole = list(takewhile(lambda word: not word.text.endswith(UNFINISHED), written))
         dictation.committed = committable(self._hypothesis(whole), dictation.committed, self._policy)
         self._show()
 

@@ -47,7 +47,8 @@ def events(engine: Engine, talk: Spoken, monkeypatch: pytest.MonkeyPatch) -> lis
     """Of nine seconds of speech."""
     stream = engine.open(Options(wish=Wish(speakers=True), endpoint_ms=3_000))
     monkeypatch.setattr(engine.model, "extend", Says(engine, stream))
-    monkeypatch.setattr(engine.model.alphabet, "spelled_bytes", len)  # as many as frames: random weights hear hardly any
+    # as many as frames: random weights hear hardly any
+    monkeypatch.setattr(engine.model.alphabet, "spelled_bytes", len)
     pieces: Sequence[Tensor] = talk.samples[: 9 * 16_000].split(1600)
     told = [event for piece in pieces for event in stream.feed(piece)] + stream.finish()
     return [event for event in told if isinstance(event, Partial | Final)]

@@ -41,6 +41,7 @@ from streamer.events import Done, Event, Final, Finalized, Partial, SpeechStarte
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+LEAST_BUFFER_SECONDS = 1.0
 BUFFER_SECONDS = 30.0  # of audio kept for a replay
 PATIENCE_SECONDS = 30.0  # for which a daemon keeps a broken session, unless it was told otherwise
 LOOK_SECONDS = 0.5  # between looks whether a daemon has its model
@@ -84,8 +85,12 @@ async def connect(
 
     Raises:
         CaptionsError: one of `clients.errors`; the first connection is tried only once.
-        ValueError: there is no such encoding.
+        ValueError: there is no such encoding, or the buffer is too small.
     """
+    if buffer_seconds < LEAST_BUFFER_SECONDS:
+        raise ValueError(
+            f"buffer_seconds is {buffer_seconds:g}; at least {LEAST_BUFFER_SECONDS:g} are sent between two acks"
+        )
     if encoding not in WIDTHS:
         raise ValueError(f"encoding is {encoding!r}; it must be one of {', '.join(WIDTHS)}")
     start = {"type": "start", "sample_rate": sample_rate, "encoding": encoding, "channels": channels, **choices}

@@ -90,9 +90,14 @@ def _take(session: Session, message: str | bytes) -> None:
 async def _tell(socket: Line, model: str, session: Session, hold: Hold) -> None:
     """Sends events in order, and acks between them. Sending waits while the client does not read."""
     incoming = session.incoming
+
+    def ack() -> str:
+        hold.acknowledged = incoming.seconds
+        return wire.ack(hold.acknowledged)
+
     await socket.send(wire.ready(session.id, model, incoming.sample_rate, hold.acknowledged))
     while True:
-        await await_news(socket, hold.news, lambda: wire.ack(hold.acknowledged))
+        await await_news(socket, hold.news, ack)
         while said := session.backlog.next():
             if said.last:
                 await socket.send(wire.ack(incoming.seconds))
@@ -106,5 +111,4 @@ async def _tell(socket: Line, model: str, session: Session, hold: Hold) -> None:
             return
         seconds = incoming.seconds
         if seconds - hold.acknowledged >= ACK_SECONDS or (session.farewell and seconds > hold.acknowledged):
-            hold.acknowledged = seconds
-            await socket.send(wire.ack(seconds))
+            await socket.send(ack())

@@ -422,3 +422,9 @@ async def test_after_leaving_nothing_can_be_said_and_nobody_waits_to() -> None:
 def test_neither_torch_nor_numpy_is_loaded() -> None:
     program = "import sys; import clients.connection; sys.exit(bool({'torch', 'numpy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+async def test_a_buffer_that_is_full_between_two_acks_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"buffer_seconds is 0\.3"):
+        async with connect("localhost", buffer_seconds=0.3):
+            pass

@@ -45,3 +45,13 @@ async def test_who_waits_for_the_last_words_sees_that_the_service_is_there(monke
     async with running() as here, dialing(here.url) as socket:
         await say(socket, "start")
         assert [(await hear_message(socket))["type"] for _ in range(3)] == ["ready", "ack", "ack"]
+
+
+async def test_in_a_pause_also_the_last_tenth_of_a_second_is_acknowledged(monkeypatch):
+    monkeypatch.setattr("streamer.dialogue.BEAT_SECONDS", 0.01)
+    async with running() as here, dialing(here.url) as socket:
+        await say(socket, "start")
+        await socket.send(speech(0.3))
+        async with asyncio.timeout(10):
+            while (await hear_message(socket)).get("audio_seconds") != 0.3:
+                pass

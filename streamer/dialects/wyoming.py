@@ -59,6 +59,7 @@ class Transcripts:
     """A stream in Wyoming's words: one transcript, growing."""
 
     def __init__(self) -> None:
+        self.asked = False  # the client has said all of it: half a command is nothing to act on
         self._growing = Growing()
         self._begun = False
 
@@ -67,7 +68,7 @@ class Transcripts:
         match event:
             case Partial() | Final():
                 return self._chunk(self._growing.add(event))
-            case Done():
+            case Done() if self.asked:
                 whole = Message("transcript", {"text": self._growing.text})
                 return [*self._start(), str(whole), str(Message("transcript-stop"))]
             case Error(message=message):
@@ -210,13 +211,15 @@ class Client:
             value_of(data, "channels", a_whole, 1, within),
             options=self.options,
         )
-        session = self.sessions.open(start, self.address, Transcripts())
+        texts = Transcripts()
+        session = self.sessions.open(start, self.address, texts)
         hold = self.sessions.attach(session, 0)
-        self._stream = Transcript(session, hold, asyncio.create_task(_tell(self.pipe, session, hold)))
+        self._stream = Transcript(session, hold, texts, asyncio.create_task(_tell(self.pipe, session, hold)))
         return self._stream
 
     async def _finish(self, stream: Transcript) -> None:
         """Waits for the transcript; the next one may be of other audio, with other wishes."""
+        stream.texts.asked = True
         stream.session.end(Farewell(Close.DONE))
         farewell = await stream.hold.farewell
         if farewell.code is not Close.DONE:
@@ -237,6 +240,7 @@ class Transcript:
 
     session: Session
     hold: Hold
+    texts: Transcripts
     teller: asyncio.Task[None]
 
     def contradiction(self, data: dict[str, Any]) -> str | None:
@@ -308,10 +312,11 @@ async def _handle(
         await Client(pipe, sessions, address, sessions.limits.options).converse()
     except (Farewell, WireError) as end:
         farewell = farewell_for(end)
-        if farewell.code is not Close.TRY_LATER:
+        if farewell.code is Close.TRY_LATER:
+            if farewell.error:  # the sessions have counted whom they refused
+                sessions.metrics.refuse(farewell.error)
+        elif farewell.code is not Close.LOST:  # it has left: nothing was sent
             sessions.metrics.count_error(farewell.error or farewell.code.name.lower())
-        elif farewell.error:  # the sessions have counted whom they refused
-            sessions.metrics.refuse(farewell.error)
         if farewell.code is not Close.INTERNAL:  # of that the stream has told
             pipe.leave(error(farewell.error or "ended", farewell.reason))
     except OSError:

@@ -32,7 +32,7 @@ from clients.asking import choices, read_token, stream_at
 from clients.background import in_background
 from clients.connection import once_loaded
 from clients.formats import FORMATS
-from clients.succession import OUTAGE_SECONDS, Succession
+from clients.succession import Succession
 from clients.suspension import Suspension
 from clients.views import Audience
 from model.errors import AudioError
@@ -95,7 +95,7 @@ class Visit:
             await anext(pieces)  # it can be opened; otherwise the daemon need not know
             stream = stream_at(self._given.url, self._token, self._given.choices)
             async with once_loaded(stream, self._complain) as captions:
-                streams = Succession(captions, self._complain, stream, OUTAGE_SECONDS)
+                streams = Succession(captions, self._complain, stream, live=False)
                 await self._caption(streams, pieces, output)
 
     async def _caption(self, streams: Succession, pieces: AsyncIterator[Samples], output: Path | None) -> None:

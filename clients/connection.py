@@ -41,7 +41,7 @@ from streamer.events import Done, Event, Final, Finalized, Partial, SpeechStarte
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-LEAST_BUFFER_SECONDS = 1.0
+LEAST_BUFFER_SECONDS = 1.0  # or it is full before an ack makes room: one comes after half a second of audio
 BUFFER_SECONDS = 30.0  # of audio kept for a replay
 PATIENCE_SECONDS = 30.0  # for which a daemon keeps a broken session, unless it was told otherwise
 LOOK_SECONDS = 0.5  # between looks whether a daemon has its model
@@ -88,9 +88,7 @@ async def connect(
         ValueError: there is no such encoding, or the buffer is too small.
     """
     if buffer_seconds < LEAST_BUFFER_SECONDS:
-        raise ValueError(
-            f"buffer_seconds is {buffer_seconds:g}; at least {LEAST_BUFFER_SECONDS:g} are sent between two acks"
-        )
+        raise ValueError(f"buffer_seconds is {buffer_seconds:g}; it must be at least {LEAST_BUFFER_SECONDS:g}")
     if encoding not in WIDTHS:
         raise ValueError(f"encoding is {encoding!r}; it must be one of {', '.join(WIDTHS)}")
     start = {"type": "start", "sample_rate": sample_rate, "encoding": encoding, "channels": channels, **choices}

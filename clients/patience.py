@@ -1,8 +1,4 @@
-"""When to try again, and when to give up. Pure: the caller has the clock.
-
-Each wait is half of its bound and a random share of the other half: thousands of clients must not come back at one
-moment.
-"""
+"""When to try again, and when to give up. Pure: the caller has the clock."""
 
 from __future__ import annotations
 
@@ -29,7 +25,7 @@ class Patience:
         """How long to wait before the next attempt; None: it is time to give up."""
         if now >= self.deadline:
             return None
-        wait = self._bound_seconds * (1 + self._chance()) / 2
+        wait = _apart(self._bound_seconds, self._chance)
         self._bound_seconds = min(max(FIRST_SECONDS, 2 * self._bound_seconds), LONGEST_SECONDS)
         return min(wait, self.deadline - now)
 
@@ -52,6 +48,11 @@ class Persistence:
 
     def wait_seconds(self) -> float:
         """How long to wait before the next attempt."""
-        wait = self._bound_seconds * (1 + self._chance()) / 2
+        wait = _apart(self._bound_seconds, self._chance)
         self._bound_seconds = min(2 * self._bound_seconds, LONGEST_WAIT_SECONDS)
         return wait
+
+
+def _apart(bound_seconds: float, chance: Callable[[], float]) -> float:
+    """Half of a bound and a random share of the other half: thousands of clients must not come back at one moment."""
+    return bound_seconds * (1 + chance()) / 2

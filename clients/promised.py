@@ -18,9 +18,8 @@ class Promised:
         elif isinstance(event, Final):
             self._partial = None
 
-    def final(self) -> Final | None:
-        """What would have to be final if no more comes; None if nothing was committed."""
+    def final(self, draft: bool = False) -> Final | None:
+        """What would have to be final if no more comes, its `draft` included or not; None if that is nothing."""
         partial, self._partial = self._partial, None
-        if partial is None or not partial.committed:
-            return None
-        return Final(partial.segment, partial.start, partial.end, partial.committed)
+        text = partial.committed + (partial.draft if draft else "") if partial else ""
+        return Final(partial.segment, partial.start, partial.end, text) if partial and text else None

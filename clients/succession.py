@@ -2,8 +2,8 @@
 
 A connection that is lost mends itself. A stream that cannot go on, as the daemon was restarted or away for too long, is
 followed by another, whose segments and times count on. What the open segment showed is final then, draft included, and
-the next stream begins with the audio behind that. So what was said is neither lost nor said twice; only a word at that
-seam may be heard in two parts.
+the next stream begins with the audio behind that. So nothing is said twice, and only at the seam something may be lost:
+a word that is heard in two parts, or one that was too unlikely to be shown.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import replace
 from clients.connection import Captions
 from clients.errors import HOPELESS, CaptionsError, LoadingError
 from clients.patience import STEADY_SECONDS, Persistence
+from clients.promised import Promised
 from streamer.events import Done, Event, Final, Finalized, Partial, SpeechStarted
 from streamer.sound.incoming import SAMPLE_RATE, Samples
 
@@ -37,7 +38,7 @@ class Succession:
         captions: Captions,
         say: Callable[[str], None],
         again: OpenStream | None = None,
-        patience_seconds: float = math.inf,
+        live: bool = True,
     ) -> None:
         """Takes an open stream.
 
@@ -45,10 +46,10 @@ class Succession:
             captions: the first stream, of `asking.ENCODING`.
             say: is told what happens to the connection.
             again: opens another one of the same kind; without it the first one's failure is the end.
-            patience_seconds: how long to try again when no stream lasts; once stopped, at most `OUTAGE_SECONDS`.
+            live: somebody speaks, until it is stopped: it is tried again for ever. Else only for `OUTAGE_SECONDS`.
         """
         self.model = captions.model
-        self._again, self._say, self._patience_seconds = again, say, patience_seconds
+        self._again, self._say, self._live = again, say, live
         self._captions: Captions | None = captions  # None: the last one cannot go on
         self._failure: CaptionsError | None = None
         self._open = asyncio.Event()  # a stream has all that was sent so far, or there will be none
@@ -58,7 +59,7 @@ class Succession:
         self._kept_from = self._sent_samples = 0
         self._untold_samples = 0  # of them, that this stream has not been sent again
         self._starts: deque[int] = deque()  # samples, of segments that are not final
-        self._partial: Partial | None = None  # of the first of them
+        self._promised = Promised()
         self._segments = self._first_segment = 0  # so many were opened; that of this stream which it calls 0
         self._first_sample = 0  # of this stream
 
@@ -123,7 +124,7 @@ class Succession:
                         yield final
                     if isinstance(lost, LoadingError) or clock() - began > STEADY_SECONDS:
                         lasting_until = clock()
-                    patience_seconds = min(self._patience_seconds, OUTAGE_SECONDS if self._stopped else math.inf)
+                    patience_seconds = math.inf if self._live and not self._stopped else OUTAGE_SECONDS
                     if clock() - lasting_until >= patience_seconds:
                         raise lost
                     if persistence.failed(lost, clock() - began):
@@ -178,13 +179,11 @@ class Succession:
         """The stream cannot go on: what it was about to say is final as it was shown."""
         self._open.clear()
         self._captions = None
-        partial, self._partial = self._partial, None
         self._starts.clear()
-        text = partial.committed + partial.draft if partial else ""
-        if partial and text:
-            self._forget(round(partial.end * SAMPLE_RATE))
+        if final := self._promised.final(draft=True):
+            self._forget(round(final.end * SAMPLE_RATE))
         self._untold_samples = self._sent_samples - self._kept_from
-        return Final(partial.segment, partial.start, partial.end, text) if partial and text else None
+        return final
 
     def _tell_of_connection(self, captions: Captions) -> None:
         if captions.online != self._online:
@@ -201,14 +200,12 @@ class Succession:
         self._forget(self._sent_samples - round(seconds * SAMPLE_RATE))
 
     def _take(self, event: Event) -> None:
+        self._promised.take(event)
         match event:
             case SpeechStarted(start=start):
                 self._starts.append(round(start * SAMPLE_RATE))
                 self._forget(self._starts[0])
-            case Partial():
-                self._partial = event
             case Final(end=end):
-                self._partial = None
                 if self._starts:
                     self._starts.popleft()
                 # the next segment may begin within the pause that ended this one

@@ -47,7 +47,7 @@ class Hearing:
         self.log_probs = torch.empty(0)  # [heard, labels] of the CTC head
         self.embeddings = torch.empty(0)  # [3 for each window, width]
         self._new: list[Tensor] = []  # samples that no mel frame was made of yet
-        self._mel, self._finished = MelState(), False
+        self._mel = MelState()
         self._raw = torch.empty(0, MEL_BANDS)  # [mel frames, 80], final but for the floor
         self._hidden = torch.empty(0)  # [heard, D]
         self._resumed = 0  # the frame at which the next update begins
@@ -117,7 +117,7 @@ class Hearing:
     def _make_frames(self) -> None:
         pieces = [self._raw, self._log_mel.push(torch.cat(self._new), self._mel)] if self._new else [self._raw]
         self._new.clear()
-        if self.ended and not self._finished:
+        if self.ended:
             pieces.append(self._log_mel.finish(self._mel))
-            self._finished = True
+            self._mel = MelState()  # an update that was interrupted is asked for again, and nothing is mirrored twice
         self._raw = torch.cat(pieces)

@@ -100,7 +100,7 @@ async def _tell(socket: Line, model: str, session: Session, hold: Hold) -> None:
         await await_news(socket, hold.news, ack)
         while said := session.backlog.next():
             if said.last:
-                await socket.send(wire.ack(incoming.seconds))
+                await socket.send(ack())
             await socket.send(said.text)
             if hold.farewell.done():
                 return  # taken over while sending: the backlog already serves the other connection

@@ -123,7 +123,7 @@ class Segment:
 
     def extension(self) -> Extension | None:
         """What to read into the cache; None while there is no need."""
-        return None if self._dictation is None or self.idle else self._dictation.extension()
+        return None if self.idle else self.dictation.extension()
 
     def read(self, prediction: Prediction) -> None:
         """Takes what the language model said; the update is over when it has written its hypothesis."""

@@ -15,7 +15,7 @@ import jiwer
 import pytest
 import srt
 
-from clients import connecting
+from clients import succession
 from clients.arguments import exit_code
 from clients.connecting import main
 from clients.errors import of_close
@@ -302,7 +302,7 @@ async def test_a_daemon_that_is_restarted_goes_on_with_the_recording(
 async def test_an_end_before_the_last_word_leaves_a_file_that_says_it_is_not_whole(
     there: Service, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connecting, "OUTAGE_SECONDS", 0.0)
+    monkeypatch.setattr(succession, "OUTAGE_SECONDS", 0.0)
     visit = asyncio.create_task(connect(there.url, TALK, "--format", "json", "--output", tmp_path))
     part = tmp_path / "talk.part.json"
     await until(part.exists)  # the first final

@@ -1,5 +1,8 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
+import silero_vad
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +23,15 @@ def test_speech_is_heard_in_every_recording(detector, spoken):
     for each in spoken:
         (probabilities,) = detector.listen([chunks_of(each.samples)], [VoiceState()])
         assert (probabilities > 0.5).float().mean() > 0.7, each.name
+
+
+def test_it_hears_what_the_package_hears(detector, spoken):
+    with pytest.warns(FutureWarning, match="jit"):
+        packaged = torch.jit.load(Path(silero_vad.__file__).parent / "data" / "silero_vad.jit")
+    samples = chunks_of(spoken[0].samples)
+    expected = torch.tensor([packaged(chunk, 16_000).item() for chunk in samples.split(CHUNK)])
+    # float32 sums in another order: 4e-6 were seen over 36 s of speech
+    torch.testing.assert_close(detector.listen([samples], [VoiceState()])[0], expected, rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("sound", ["silence", "white noise", "hum", "chord"])

@@ -14,7 +14,7 @@ import numpy as np
 from clients.errors import CaptionsError
 from clients.keys import Keys
 from clients.status import Status
-from streamer.events import Done, Error, Event
+from streamer.events import Done, Error, Event, retimed
 from streamer.sound.incoming import SAMPLE_RATE, Samples
 from streamer.sound.microphone import Microphone
 from streamer.sound.saving import SavedSound
@@ -24,6 +24,7 @@ FALL_DB = 3.0  # at a look, of the meter, when it gets quiet
 BEHIND_SECONDS = 3.0  # of waiting sound are worth a word
 MOST_BEHIND_SECONDS = 30.0  # of it; then sound is left out, until only `ROOM_SECONDS` wait
 ROOM_SECONDS = 5.0
+GAP_SECONDS = 5.0  # of silence at most stand for what is left out: it ends a segment, whatever the endpoint
 TOO_SLOW = "this machine is too slow for this model"
 STILL_SECONDS = 5.0  # of digital silence are worth a word: real rooms are never that quiet
 
@@ -78,6 +79,8 @@ class Captioning:
         self._stopping = False
         self._heard_samples = 0
         self._skipped_samples = 0  # since the feed had no room for them
+        self._pushed_samples = 0
+        self._gaps: list[tuple[float, float]] = []  # the feed's time of each, and seconds that lie in it unheard
         self._still_samples = 0  # of digital silence at the end
         self._loudest = -math.inf  # dB since the last look of the status line
         self._refreshed_at = 0.0  # by the monotonic clock
@@ -124,7 +127,7 @@ class Captioning:
         """Shows what the feed has to say; `Done` or `Error` are its last words."""
         try:
             for event in events:
-                self._screen.show(event)
+                self._screen.show(retimed(event, self._true_seconds) if self._gaps else event)
         except Exception as error:  # nobody reads any more, the disk is full: it belongs to whoever waits for the end
             self.fail(error)
         if self._over.done():
@@ -188,15 +191,27 @@ class Captioning:
             self._skipped_samples += len(samples)
             return
         self._make_up()
-        self._feed.push(samples)
+        self._hand_on(samples)
 
     def _make_up(self) -> None:
-        """Puts silence where sound was skipped, so that times stay true, and says how much."""
+        """Puts silence where sound was skipped, and says how much."""
         if self._skipped_samples:
-            seconds = self._skipped_samples / SAMPLE_RATE
+            seconds, self._skipped_samples = self._skipped_samples / SAMPLE_RATE, 0
             self._screen.say(f"{seconds:.0f} s are not written down: {self._excuse}")
-            self._feed.push(np.zeros(self._skipped_samples, np.float32))
-            self._skipped_samples = 0
+            silence_seconds = min(seconds, GAP_SECONDS)
+            # late in the silence: the segment before it ends in its first seconds
+            at_seconds = self._pushed_samples / SAMPLE_RATE + 0.9 * silence_seconds
+            self._hand_on(np.zeros(round(silence_seconds * SAMPLE_RATE), np.float32))
+            if seconds > silence_seconds:
+                self._gaps.append((at_seconds, seconds - silence_seconds))
+
+    def _hand_on(self, samples: Samples) -> None:
+        self._feed.push(samples)
+        self._pushed_samples += len(samples)
+
+    def _true_seconds(self, seconds: float) -> float:
+        """The microphone's time of a moment in what was pushed."""
+        return seconds + sum(unheard for at, unheard in self._gaps if at <= seconds)
 
     def _notice(self) -> str:
         microphone = self._microphone

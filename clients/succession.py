@@ -19,7 +19,7 @@ from clients.connection import Captions
 from clients.errors import HOPELESS, CaptionsError, LoadingError
 from clients.patience import STEADY_SECONDS, Persistence
 from clients.promised import Promised
-from streamer.events import Done, Event, Final, Finalized, Partial, SpeechStarted
+from streamer.events import Done, Event, Final, Finalized, Partial, SpeechStarted, retimed
 from streamer.sound.incoming import SAMPLE_RATE, Samples
 
 LOST, BACK = "the connection to the server was lost; what is said is kept", "the server is back"
@@ -221,27 +221,8 @@ class Succession:
 
     def _counted_on(self, event: Event) -> Event:
         """The event of this stream as one of all of them."""
-        segments, seconds = self._first_segment, self._first_sample / SAMPLE_RATE
+        event = retimed(event, lambda seconds: seconds + self._first_sample / SAMPLE_RATE)
         if isinstance(event, SpeechStarted | Partial | Final):
-            self._segments = max(self._segments, segments + event.segment + 1)
-        match event:
-            case SpeechStarted():
-                return replace(event, segment=segments + event.segment, start=_later(event.start, seconds))
-            case Partial():
-                start, end = _later(event.start, seconds), _later(event.end, seconds)
-                return replace(event, segment=segments + event.segment, start=start, end=end)
-            case Final():
-                start, end = _later(event.start, seconds), _later(event.end, seconds)
-                words = tuple(
-                    replace(word, start=_later(word.start, seconds), end=_later(word.end, seconds))
-                    for word in event.words
-                )
-                return replace(event, segment=segments + event.segment, start=start, end=end, words=words)
-            case Done():
-                return replace(event, audio_seconds=_later(event.audio_seconds, seconds))
+            event = replace(event, segment=self._first_segment + event.segment)
+            self._segments = max(self._segments, event.segment + 1)
         return event
-
-
-def _later(seconds: float, more: float) -> float:
-    """Rounded as the server rounds."""
-    return round(seconds + more, 3)

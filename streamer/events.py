@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar
 
 
@@ -107,6 +107,25 @@ class Error(Event):
 
 
 Take = Callable[[list[Event]], None]  # whoever is told what a stream says
+
+
+def retimed(event: Event, time: Callable[[float], float]) -> Event:
+    """The event with other times, in seconds to three digits."""
+
+    def told(seconds: float) -> float:
+        return round(time(seconds), 3)
+
+    match event:
+        case SpeechStarted(start=start):
+            return replace(event, start=told(start))
+        case Partial(start=start, end=end):
+            return replace(event, start=told(start), end=told(end))
+        case Final(start=start, end=end, words=words):
+            words = tuple(replace(word, start=told(word.start), end=told(word.end)) for word in words)
+            return replace(event, start=told(start), end=told(end), words=words)
+        case Done(audio_seconds=seconds):
+            return replace(event, audio_seconds=told(seconds))
+    return event
 
 
 def _known(values: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from clients.live import Captioning, level_db
 from clients.remote import RemoteFeed
 from clients.status import Status
 from clients.succession import Succession
-from streamer.events import Done, Error, Event
+from streamer.events import Done, Error, Event, Final, Partial, SpeechStarted, Word
 from tests.media import tone
 
 SECOND = 16_000
@@ -140,6 +140,30 @@ async def test_what_is_skipped_until_the_end_is_said_and_counts() -> None:
     heard_seconds = captioning._heard_samples / SECOND
     assert len(feed.samples) == heard_seconds * SECOND
     assert not feed.samples[2 * SECOND :].any()
+
+
+async def test_of_hours_that_are_skipped_seconds_are_pushed_and_times_stay_true() -> None:
+    display, feed = Display(), Feed()
+    captioning = prepared(display, feed)
+    captioning._feed = feed
+    hour = 3600
+    for waiting_seconds, seconds in ((0.0, 10), (31.0, 4 * hour), (0.0, 10), (31.0, 2), (0.0, 10)):
+        feed.waiting_seconds = waiting_seconds
+        captioning._push(np.zeros(SECOND, np.float32).repeat(seconds))
+    assert len(feed.samples) == (10 + 5 + 10 + 2 + 10) * SECOND
+    before, behind = Word("before", 9.0, 9.5, 1.0), Word("behind", 15.5, 16.0, 1.0)
+    captioning.take(
+        [Final(0, 8.0, 13.2, "before", (before,)), SpeechStarted(1, 14.8), Partial(1, 14.8, 16.0, "", "be")]
+    )
+    captioning.take([Final(1, 14.8, 16.4, "behind", (behind,)), Done(37.0)])
+    away = 4 * hour - 5
+    assert display.shown == [
+        Final(0, 8.0, 13.2, "before", (before,)),
+        SpeechStarted(1, away + 14.8),
+        Partial(1, away + 14.8, away + 16.0, "", "be"),
+        Final(1, away + 14.8, away + 16.4, "behind", (Word("behind", away + 15.5, away + 16.0, 1.0),)),
+        Done(4 * hour + 32.0),
+    ]
 
 
 async def test_a_machine_that_is_too_slow_leaves_sound_out_and_says_so() -> None:

@@ -143,6 +143,16 @@ async def test_a_device_that_says_nothing_for_long_is_taken_for_gone() -> None:
     await listener.stop()
 
 
+async def test_a_program_that_was_stopped_for_a_night_does_not_give_hours_of_silence() -> None:
+    capture = Capture(PLAIN, 16_000, 1)
+    listener, said = microphone(capture)
+    capture.heard_at -= 8 * 3600
+    assert len(await listener.next()) == MOST_KEPT_SECONDS * 16_000
+    assert len(await listener.next()) < 16_000, "from now on it is what passes"
+    assert said == ["Desk gives no sound; waiting for it"]
+    await listener.stop()
+
+
 async def test_another_default_device_is_named() -> None:
     capture = Capture(PLAIN, 16_000, 1)
     listener, said = microphone(capture)

@@ -14,7 +14,7 @@ from functools import partial
 
 import numpy as np
 
-from streamer.sound.capture import Capture, closed, opened
+from streamer.sound.capture import MOST_KEPT_SECONDS, Capture, closed, opened
 from streamer.sound.devices import Device, again, default_input, find, inputs, is_there
 from streamer.sound.incoming import SAMPLE_RATE, Samples
 from streamer.sound.portaudio import MicrophoneError, PortAudioThread, restart_portaudio
@@ -118,7 +118,8 @@ class Microphone:
     def _silence(self, until: float) -> Samples:
         missing = max(0, int((until - self._silent_until) * SAMPLE_RATE))
         self._silent_until += missing / SAMPLE_RATE
-        return np.zeros(missing, np.float32)
+        # as for sound: whoever was stopped for a night should not be told of it by gigabytes
+        return np.zeros(min(missing, int(MOST_KEPT_SECONDS * SAMPLE_RATE)), np.float32)
 
     def _complain_of_losses(self, at_once: bool = False) -> None:
         now = time.monotonic()

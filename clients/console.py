@@ -82,13 +82,15 @@ async def caption(
         MicrophoneError: the microphone cannot be opened.
         OSError: captions or sound cannot be written any more.
     """
-    async with Microphone(given.microphone, device, lambda notice: display.say(notice)) as microphone:
+    say = complain  # until there is a display
+    async with Microphone(given.microphone, device, lambda notice: say(notice)) as microphone:
         # only now: one that cannot be opened leaves no files behind
         with ExitStack() as stack:
             transcript = LiveFile(given.transcript, writer(given.format, model)) if given.transcript else None
             sound = stack.enter_context(SavedSound(given.save)) if given.save else None
             display = Display(sys.stdout, sys.stderr, complain, status, _shown(given), model, given.events, transcript)
             stack.enter_context(display)
+            say = display.say
             display.refresh()
             captioning = Captioning(microphone, display, status, sound)
             with Keys(sys.stdin, captioning.press) as captioning.keys:

@@ -168,6 +168,7 @@ class Captioning:
                 await asyncio.wait([self._over], timeout=REFRESH_SECONDS)
         finally:
             feed.drop()
+            await self._microphone.stop()  # while there is a screen to say on what was lost
         await self._over
 
     def _hear(self, samples: Samples) -> None:

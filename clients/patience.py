@@ -9,7 +9,7 @@ FIRST_SECONDS = 0.1
 LONGEST_SECONDS = 5.0
 FIRST_WAIT_SECONDS = 1.0  # of who never gives up
 LONGEST_WAIT_SECONDS = 8.0
-STEADY_SECONDS = 10.0  # what lasted so long was well
+STEADY_SECONDS = 30.0  # what lasted so long was well: an attempt to connect that fails may take 22
 
 
 class Patience:

@@ -45,9 +45,8 @@ class Span:
     """A stretch of one segment's features. Frames count from the segment's start."""
 
     features: Tensor  # [T, 160]
-    start: int = 0  # its first frame: a block's border, or where its edge lies
+    start: int = 0  # its first frame: where its edge lies. Its windows begin there, wherever the segment's do
     left: Edge | None = None  # what lies left of it; None at the start of the segment
-    before: Tensor | None = None  # [start % 15, D] hidden frames of the window that the start cuts
     borders: tuple[int, ...] = ()  # frames at which to keep an edge
 
 
@@ -57,7 +56,7 @@ class Heard:
 
     hidden: Tensor  # [T, D]
     log_probs: Tensor  # [T, labels] of the CTC head
-    embeddings: Tensor  # [3 for each window from the one that holds the start, width]
+    embeddings: Tensor  # [3 for each window, width]
     edges: list[Edge] = field(default_factory=list)  # one for each border asked for
 
 
@@ -160,10 +159,7 @@ class GraniteSpeech(nn.Module):
             [(clip, border - span.start) for clip, span in enumerate(spans) for border in span.borders],
         )
         hidden = encoding.hidden.split(lengths)
-        windows = [
-            self.projector.windows(each if span.before is None else torch.cat([span.before, each]))
-            for span, each in zip(spans, hidden, strict=True)
-        ]
+        windows = [self.projector.windows(each) for each in hidden]
         embeddings = self.projector(torch.cat(windows)).split([len(each) for each in windows])
         log_probs = encoding.logits.float().log_softmax(-1).cpu().split(lengths)
         edges = iter(encoding.edges)

@@ -43,15 +43,18 @@ class Hearing:
         self._log_mel, self._window_embeddings = log_mel, window_embeddings
         self.samples = 0  # taken so far
         self.ended = False
-        self.heard = 0  # frames encoded so far
-        self.log_probs = torch.empty(0)  # [heard, labels] of the CTC head
+        self.log_probs = torch.empty(0)  # [heard, labels] of the CTC head: as many frames as were encoded so far
         self.embeddings = torch.empty(0)  # [3 for each window, width]
         self._new: list[Tensor] = []  # samples that no mel frame was made of yet
         self._mel = MelState()
         self._raw = torch.empty(0, MEL_BANDS)  # [mel frames, 80], final but for the floor
-        self._hidden = torch.empty(0)  # [heard, D]
-        self._resumed = 0  # the frame at which the next update begins
+        self._resumed = 0  # the frame at which the next update begins, a window's first
         self._edge: Edge | None = None  # what it needs of those before
+
+    @property
+    def heard(self) -> int:
+        """Frames encoded so far."""
+        return len(self.log_probs)
 
     @property
     def windows(self) -> int:
@@ -98,7 +101,6 @@ class Hearing:
             features=stack(self._raw[2 * start : 2 * frames], loudest(self._raw)),
             start=start,
             left=self._edge,
-            before=self._hidden[start - start % WINDOW_FRAMES : start] if start % WINDOW_FRAMES else None,
             borders=(resume,) if resume > start else (),
         )
 
@@ -107,11 +109,9 @@ class Hearing:
         if span.borders:
             (self._resumed,), (self._edge,) = span.borders, heard.edges
         first = span.start // WINDOW_FRAMES * self._window_embeddings
-        # the first ones say which type and device the network works in
-        self._hidden = torch.cat([self._hidden[: span.start].to(heard.hidden), heard.hidden])
         self.log_probs = torch.cat([self.log_probs[: span.start], heard.log_probs])
+        # the first ones say which type and device the network works in
         self.embeddings = torch.cat([self.embeddings[:first].to(heard.embeddings), heard.embeddings])
-        self.heard = len(self._hidden)
         return first
 
     def _make_frames(self) -> None:

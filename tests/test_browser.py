@@ -248,6 +248,36 @@ import("/web/connection.js").then(({ Connection }) => {
 })"""
 
 
+LOST_TWICE = """
+(async () => {
+  const { Connection } = await import("/web/connection.js");
+  const open = new Set();
+  window.WebSocket = class {
+    static OPEN = 1;
+    constructor() { open.add(this); }
+    close() { open.delete(this); }
+  };
+  const answers = [];
+  window.fetch = () => new Promise((answer) => answers.push(answer));
+  const later = (ms) => new Promise((done) => setTimeout(done, ms));
+  const connection = new Connection({ sampleRate: 1000 });
+  for (let second = 0; second < 20; second++) connection.send(new Int16Array(1000));
+  const { socket } = connection;
+  open.delete(socket);
+  socket.onclose({ code: 1006, reason: "" }); // the handshake failed: it is asked why
+  connection.giveUpOldest();
+  await later(500); // the next attempt has begun
+  for (const answer of answers) answer({ ok: true, status: 200 });
+  await later(1500);
+  return open.size;
+})()"""
+
+
+async def test_a_loss_that_is_noticed_twice_is_mended_once(browser):
+    async with running() as here, opened(browser, here):
+        assert await browser.js(LOST_TWICE) == 1
+
+
 async def test_what_was_committed_stays_when_its_sound_had_to_be_given_up(browser):
     browser.hears(tone(30), RATE)
     async with running(worker=Keeper()) as first, opened(browser, first):
@@ -343,6 +373,17 @@ async def test_an_overlay_leaves_a_dead_connection_and_none_on_which_nobody_spea
         await until(lambda: len(watchers["a"].watchers) == 2)
         await whole(here.url, speech(1), channel="a")
         await browser.until(f"{SHOWN} === args[0]", " ".join(words_of(speech(1))))
+        await browser.open("about:blank")
+
+
+async def test_an_overlay_says_that_too_many_read_along_and_tries_again(browser, monkeypatch):
+    monkeypatch.setattr("streamer.watching.MOST_WATCHERS", 0)
+    async with running() as here:
+        await browser.open(f"http://127.0.0.1:{here.port}/overlay?channel=a")
+        notice = "document.getElementById('notice').textContent.includes(args[0])"
+        await browser.until(notice, "The server says: try again later: 0 connections read along already. Trying again")
+        monkeypatch.undo()
+        await browser.until(notice, "Waiting for somebody to speak on a.")
         await browser.open("about:blank")
 
 

@@ -23,7 +23,7 @@ class Microphone:
     """Gives a second of sound at each look."""
 
     def __init__(self) -> None:
-        self.muted = self.gone = False
+        self.muted = self.gone = self.stopped = False
         self.device = SimpleNamespace(name="Desk", is_loopback=False)
 
     async def next(self) -> np.ndarray:
@@ -31,6 +31,7 @@ class Microphone:
         return tone(1.0)
 
     async def stop(self) -> np.ndarray:
+        self.stopped = True
         return tone(0.5)
 
 
@@ -189,6 +190,17 @@ async def test_captions_that_cannot_be_written_end_it(error: OSError) -> None:
     captioning.take([Done(1.0)])
     with pytest.raises(type(error)):
         await run
+
+
+async def test_what_breaks_it_stops_the_microphone_while_there_is_a_screen() -> None:
+    feed = Feed()
+    captioning = prepared(Display(OSError(28, "No space left on device")), feed)
+    run = asyncio.create_task(captioning.run(feed))
+    await until(lambda: len(feed.pushed) == 1)
+    captioning.take([Done(1.0)])
+    with pytest.raises(OSError, match="No space left"):
+        await run
+    assert captioning._microphone.stopped
 
 
 async def test_a_network_that_gives_up_ends_it() -> None:

@@ -14,7 +14,7 @@ import pytest
 from streamer.sound.capture import MOST_KEPT_SECONDS, Capture, opened
 from streamer.sound.devices import Device
 from streamer.sound.microphone import Microphone
-from streamer.sound.portaudio import PortAudioThread
+from streamer.sound.portaudio import MicrophoneError, PortAudioThread
 from tests.media import tone
 
 STEREO = Device(0, "Desk", 48_000, 2, is_default=True, is_loopback=False, portaudio=0)
@@ -171,6 +171,20 @@ async def test_the_thread_passes_errors_on_and_survives_them() -> None:
         await thread.run(lambda: 1 // 0)
     assert await thread.run(lambda: 42) == 42
     await thread.stop()
+
+
+async def test_a_microphone_that_cannot_be_opened_leaves_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(_thread: PortAudioThread, device: Device) -> Capture:
+        raise MicrophoneError(f"{device.name}: cannot be opened")
+
+    monkeypatch.setattr("streamer.sound.microphone.opened", refuse)
+    before = set(threading.enumerate())
+    microphone = Microphone(None, STEREO, lambda _: None)
+    with pytest.raises(MicrophoneError):
+        await microphone.__aenter__()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+    assert set(threading.enumerate()) <= before
 
 
 @pytest.mark.parametrize("wanted", ["Desk", None], ids=["the one that was wanted", "the default"])

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from streamer.sound import devices
-from streamer.sound.devices import LOOPBACKS, Device, again, default_input, find, inputs
+from streamer.sound.devices import LOOPBACKS, Device, again, default_input, find, inputs, is_there
 from streamer.sound.portaudio import MicrophoneError, sounddevice
 
 DESK = Device(0, "USB Desk Microphone", 48_000, 1, True, False, 3, "alsa_input.usb-desk")
@@ -58,7 +58,7 @@ def test_after_a_restart_a_device_is_known_by_its_name() -> None:
 
 
 def test_without_any_device_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "_pactl", lambda *_: {})
+    monkeypatch.setattr(devices, "_pactl", lambda *_: None)
     for look in (lambda: default_input([]), lambda: find("x", [])):
         with pytest.raises(MicrophoneError, match="no microphone was found; plug one in"):
             look()
@@ -114,6 +114,12 @@ def test_a_sound_server_tells_its_sources(monkeypatch: pytest.MonkeyPatch) -> No
         ("default", False, False, None),
     ]
     assert inputs()[2].channels == 1, "32 channels are a mixer's"
+
+
+def test_a_sound_server_that_is_too_busy_has_not_said_that_a_source_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[list[dict[str, str]] | None] = [None, [{"name": DESK.source or ""}], []]
+    monkeypatch.setattr(devices, "_pactl", lambda *_: answers.pop(0))
+    assert [is_there(DESK) for _ in range(3)] == [True, True, False]
 
 
 @pytest.mark.parametrize(

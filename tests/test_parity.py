@@ -22,6 +22,7 @@ from transformers import (
 )
 
 from model.checkpoint import NANO
+from model.config import WINDOW_FRAMES
 from model.processor import merge
 from model.speech import GraniteSpeech, Heard, Span
 from model.tasks import PLAIN
@@ -139,16 +140,25 @@ def test_a_batch_of_unequal_clips_equals_the_reference_run_one_at_a_time(both: B
         assert_equal(heard.embeddings, theirs.embeddings)
 
 
-@pytest.mark.parametrize("border", [BLOCK, 2 * BLOCK])
-def test_a_span_from_a_border_on_equals_the_reference_over_the_whole(both: Both, border: int) -> None:
-    theirs, window = both.theirs(BATCH[0]), both.network.config.window_size
+def rest_from(both: Both, theirs: Theirs, border: int) -> Heard:
+    """What lies behind an edge, encoded by itself."""
     features = both.network.features(theirs.samples)
     (whole,) = both.network.encode([Span(features, borders=(border,))])
-    before = whole.hidden[border - border % window : border]
-    (rest,) = both.network.encode([Span(features[border:], start=border, left=whole.edges[0], before=before)])
+    return both.network.encode([Span(features[border:], start=border, left=whole.edges[0])])[0]
+
+
+@pytest.mark.parametrize("border", [BLOCK, 2 * BLOCK, 13 * WINDOW_FRAMES, 26 * WINDOW_FRAMES])
+def test_a_span_from_an_edge_on_equals_the_reference_over_the_whole(both: Both, border: int) -> None:
+    theirs = both.theirs(BATCH[0])
+    rest = rest_from(both, theirs, border)
     assert_equal(rest.hidden, theirs.hidden[border:])
     assert_equal(rest.log_probs, theirs.characters[border:])
-    assert_equal(rest.embeddings, theirs.embeddings[3 * (border // window) :])
+
+
+@pytest.mark.parametrize("windows", [13, 26])
+def test_windows_from_an_edge_on_equal_those_of_the_reference(both: Both, windows: int) -> None:
+    theirs = both.theirs(BATCH[0])
+    assert_equal(rest_from(both, theirs, windows * WINDOW_FRAMES).embeddings, theirs.embeddings[3 * windows :])
 
 
 def test_merged_embeddings_equal_the_reference(both: Both) -> None:

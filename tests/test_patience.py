@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from clients.dialing import DIAL_SECONDS, LEAVE_SECONDS
+from clients.errors import UnreachableError
 from clients.patience import LONGEST_SECONDS, Patience, Persistence
 
 
@@ -31,6 +33,14 @@ def test_the_waits_begin_when_they_are_asked_for() -> None:
     assert patience.wait_seconds(104.9) == 0
     assert patience.wait_seconds(104.95) == pytest.approx(0.05)
     assert patience.wait_seconds(105.0) is None
+
+
+def test_what_only_hung_did_not_last() -> None:
+    longest = 2 * DIAL_SECONDS + LEAVE_SECONDS  # no answer to the greeting either, nor to the goodbye
+    persistence = Persistence()
+    assert persistence.failed(UnreachableError("no greeting"), longest)
+    assert not persistence.failed(UnreachableError("no greeting"), longest), "it is no news"
+    assert persistence.failed(UnreachableError("no greeting"), 10 * longest)
 
 
 def test_who_never_gives_up_comes_back_apart_from_others_too() -> None:

@@ -121,8 +121,9 @@ export class Connection extends EventTarget {
   // The handshake failed, and a browser does not say why.
   async turnedAway() {
     this.ready = false;
+    const { socket } = this;
     const why = await obstacle(this.token);
-    if (this.ended) return;
+    if (this.ended || this.socket !== socket) return; // or another attempt has begun meanwhile
     this.failures += why === "";
     if (why === "token" || this.failures > 2) this.end(WORDS[why]);
     else this.reconnect(why === "away" ? "" : WORDS[why]);
@@ -132,6 +133,7 @@ export class Connection extends EventTarget {
 
   reconnect(why) {
     this.ready = false;
+    clearTimeout(this.retry); // of a loss that was noticed in another way
     this.away ??= performance.now();
     if (performance.now() - this.opened > STEADY_MS) this.wait = FIRST_WAIT_MS;
     this.retry = setTimeout(() => this.open(), this.wait * (0.75 + Math.random() / 2)); // not all clients at once

@@ -124,20 +124,20 @@ function follow() {
     say(event.type === "watching" ? `Waiting for somebody to speak on ${channel}.` : "");
     take(event);
   };
-  socket.onclose = lost;
+  socket.onclose = ({ code, reason }) => lost(code === 1013 ? `The server says: ${reason}.` : "");
 
   function listen() {
     clearTimeout(silence);
-    silence = setTimeout(lost, SILENT_MS);
+    silence = setTimeout(() => lost(""), SILENT_MS);
   }
 
-  async function lost() {
+  async function lost(told) {
     clearTimeout(silence);
     socket.onopen = socket.onmessage = socket.onclose = null;
     socket.close(); // of a dead connection the browser would not tell for long
     if (refused) return say(refused); // the address is wrong: trying again would not make it right
     const why = greeted ? "away" : await obstacle(token);
-    say(`${WORDS[why]} Trying again…`);
+    say(`${told || WORDS[why]} Trying again…`);
     setTimeout(follow, wait);
     wait = Math.min(2 * wait, LONGEST_WAIT_MS);
   }

@@ -46,8 +46,8 @@ def inputs() -> list[Device]:
     server = next((number for number, values in enumerate(found) if values["name"] == SERVER_DEVICE), None)
     devices: list[Device] = []
     if server is not None:
-        preferred = _pactl("info").get("default_source_name")
-        for values in _sources():
+        preferred = (_pactl("info") or {}).get("default_source_name")
+        for values in _sources() or []:
             name, (rate, channels) = values["description"], _shape(values["sample_specification"])
             loopback = values.get("monitor_source") not in (None, "", "n/a")
             chosen = values["name"] == preferred
@@ -109,8 +109,13 @@ def again(device: Device, devices: Sequence[Device]) -> Device:
 
 
 def is_there(device: Device) -> bool:
-    """Whether the sound server still has its source: when one goes, its listeners get another without a word."""
-    return device.source is None or any(values["name"] == device.source for values in _sources())
+    """Whether the sound server still has its source: when one goes, its listeners get another without a word.
+
+    A server that does not answer has said nothing against it: if it is gone, there will be no sound either.
+    """
+    if device.source is None or (sources := _sources()) is None:
+        return True
+    return any(values["name"] == device.source for values in sources)
 
 
 def show_devices(out: TextIO) -> None:
@@ -146,13 +151,13 @@ def main(arguments: Sequence[str], complain: Complain) -> int:
     return DONE
 
 
-def _sources() -> list[dict[str, Any]]:
+def _sources() -> list[dict[str, Any]] | None:
     sources = _pactl("list", "sources")
-    return sources if isinstance(sources, list) else []
+    return sources if isinstance(sources, list) else None
 
 
 def _pactl(*command: str) -> Any:
-    """The sound server's answer; nothing if there is no server, or no `pactl` that speaks JSON."""
+    """The sound server's answer; None if there is no server, or it is too busy, or no `pactl` that speaks JSON."""
     line = ["pactl", "--format=json", *command]
     # In some languages its numbers have a comma, and are no JSON.
     environment = {**os.environ, "LC_ALL": "C.UTF-8"}
@@ -160,7 +165,7 @@ def _pactl(*command: str) -> Any:
         answer = subprocess.run(line, capture_output=True, timeout=SERVER_SECONDS, env=environment, check=True).stdout
         return json.loads(answer)
     except (OSError, ValueError, subprocess.SubprocessError):
-        return {}
+        return None
 
 
 def _shape(specification: str) -> tuple[int, int]:

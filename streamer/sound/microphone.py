@@ -59,9 +59,13 @@ class Microphone:
         Raises:
             MicrophoneError: it is not there, or cannot be opened.
         """
-        if self._look:
-            self.device = await self._thread.run(self._look_again)
-        self._capture = await opened(self._thread, self.device)
+        try:
+            if self._look:
+                self.device = await self._thread.run(self._look_again)
+            self._capture = await opened(self._thread, self.device)
+        except BaseException:
+            self._thread.end()
+            raise
         self._keeper = asyncio.create_task(self._keep())
         return self
 

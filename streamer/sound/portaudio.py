@@ -84,8 +84,12 @@ class PortAudioThread:
         return await asyncio.wrap_future(answer)
 
     async def stop(self) -> None:
-        """Ends the thread when all is done, also what nobody waits for any more."""
-        await self.run(lambda: self._orders.put(None))
+        """Waits until all is done, also what nobody waits for any more, and ends the thread."""
+        await self.run(self.end)
+
+    def end(self) -> None:
+        """Ends the thread when all is done, without waiting."""
+        self._orders.put(None)
 
     def give_up(self) -> None:
         """Does not wait for a driver that hangs, also when Python ends: the system will take the device back."""

@@ -14,6 +14,7 @@ layers of the true depth, small width), where every layer leaks as much as it ca
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -64,8 +65,11 @@ def measure(network: GraniteSpeech) -> dict[str, list[float]]:
     for name, edges in left_edges(network, features, borders, offline).items():
         cases = []
         for start, edge in zip(borders, edges, strict=True):
+            (heard,) = network.encode([Span(features[start:], start, edge)])
+            # a border of blocks lies within a window, which begins with frames that were heard before
             before = offline.hidden[start - start % network.config.window_size : start]
-            (heard,) = network.encode([Span(features[start:], start, edge, before)])
+            windows = network.projector.windows(torch.cat([before, heard.hidden]))
+            heard = replace(heard, embeddings=network.projector(windows).flatten(0, 1))
             cases.append(errors(network, heard, offline, start, start, at_end=False))
         rows[f"left edge: {name}"] = worst(cases)
     return rows

@@ -53,7 +53,7 @@ class Backlog:
         """The event to hand over next; None: all are."""
         return self._untold[0] if self._untold else None
 
-    def tell(self) -> None:
+    def told(self) -> None:
         """The next event has been handed over."""
         said = self._untold.popleft()
         self._untold_bytes -= said.wire_bytes
@@ -71,4 +71,4 @@ class Backlog:
             self._untold.appendleft(said)
             self._untold_bytes += said.wire_bytes
         while self._untold and self._untold[0].seq <= after:
-            self.tell()  # it reached the client although the connection broke before that was known here
+            self.told()  # it reached the client although the connection broke before that was known here

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from importlib import resources
 
+from streamer.health import Health
 from streamer.metrics import CONTENT_TYPE, Metrics
 
 TEXT = "text/plain; charset=utf-8"
@@ -46,21 +47,6 @@ class Page:
     body: bytes
     content_type: str = TEXT
     headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Health:
-    """How the service stands; its life cycle writes it, the pages and the handshakes read it."""
-
-    loading: bool = True
-    draining: bool = False
-    broken: bool = False  # the network's thread has died; the process is about to end
-
-    @property
-    def hindrance(self) -> str | None:
-        """Why no session can begin just now, in one word for metrics; None: it can."""
-        states = {"broken": self.broken, "draining": self.draining, "loading": self.loading}
-        return next((name for name, true in states.items() if true), None)
 
 
 def pages(health: Health, metrics: Metrics) -> dict[str, Callable[[], Page]]:

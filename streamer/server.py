@@ -19,9 +19,10 @@ from clients.address import PATH
 from streamer import access, native
 from streamer.access import SUBPROTOCOLS, Access, Refusal
 from streamer.dialects import deepgram, realtime, vosk
+from streamer.health import Health
 from streamer.line import Line
 from streamer.metrics import Metrics
-from streamer.pages import TEXT, Health, Page, files, pages
+from streamer.pages import TEXT, Page, files, pages
 from streamer.sessions import Limits, Sessions
 from streamer.wire import Close
 
@@ -58,7 +59,7 @@ class Server:
 
     def __post_init__(self) -> None:
         """Puts the parts together."""
-        self.sessions = Sessions(self.limits, self.metrics)
+        self.sessions = Sessions(self.limits, self.metrics, self.health)
         self._pages = pages(self.health, self.metrics) | files()
 
     @asynccontextmanager

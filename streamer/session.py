@@ -46,7 +46,7 @@ class Feed(Protocol):
 class Dialect(Protocol):
     """How a stream's events are put into messages."""
 
-    def tell(self, event: Event) -> Sequence[str]:
+    def render(self, event: Event) -> Sequence[str]:
         """The messages for an event; none, where a protocol has none."""
 
 
@@ -220,12 +220,12 @@ class Session:
 
     def told(self) -> None:
         """The backlog's next event has been sent."""
-        self.backlog.tell()
+        self.backlog.told()
         self._told.set()
 
     def _take(self, events: Sequence[Event]) -> None:
         try:
-            self._tell(events)
+            self._store(events)
         except Exception:  # a fault of ours: the client must not wait for what will never be said
             self.farewell = Farewell(Close.INTERNAL, "what was said cannot be told; start another session")
             self.over = True
@@ -234,13 +234,13 @@ class Session:
                 self.hold.end(self.farewell)
             raise
 
-    def _tell(self, events: Sequence[Event]) -> None:
+    def _store(self, events: Sequence[Event]) -> None:
         for event in events:
             self.finals += isinstance(event, Final)
             if isinstance(event, Error):  # of the stream itself: it can neither go on nor be resumed
                 self.farewell = Farewell(Close.INTERNAL, event.message)
             self.over = isinstance(event, Done | Error)
-            messages = self._dialect.tell(event)
+            messages = self._dialect.render(event)
             for number, message in enumerate(messages, start=1):
                 self.backlog.append(message, self.over and number == len(messages))
         if self.speaker:

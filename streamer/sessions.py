@@ -11,6 +11,7 @@ from typing import Protocol
 from streamer.channels import Channels
 from streamer.events import Take
 from streamer.fields import WireError, refusing
+from streamer.health import Health
 from streamer.metrics import Metrics
 from streamer.options import Options
 from streamer.session import Dialect, Farewell, Feed, Hold, Session, incoming_for
@@ -60,13 +61,12 @@ class Entry:
 class Sessions:
     """The registry. Opening, resuming and forgetting all happen here, so the count is always right."""
 
-    def __init__(self, limits: Limits, metrics: Metrics) -> None:
-        """Starts empty, and without a network: `worker` is set when it is loaded."""
-        self.limits = limits
+    def __init__(self, limits: Limits, metrics: Metrics, health: Health) -> None:
+        """Starts empty, and without a network: see `begin`."""
+        self.limits, self.health = limits, health
         self.worker: Worker | None = None
         self.model = ""
         self.languages: Sequence[str] = ()  # codes of those that it hears
-        self.draining = False
         self.empty = asyncio.Event()
         self.empty.set()
         self.metrics = metrics
@@ -74,6 +74,11 @@ class Sessions:
         self._entries: dict[str, Entry] = {}
         metrics.count_sessions(self.counts)
         metrics.count_watchers(lambda: self.channels.watchers)
+
+    def begin(self, worker: Worker, model: str, languages: Sequence[str] = ()) -> None:
+        """The network is loaded: its thread, its name, and the codes of the languages that it hears."""
+        self.worker, self.model, self.languages = worker, model, languages
+        self.health.loading = False
 
     def counts(self) -> dict[str, int]:
         """Sessions by whether they have a connection."""
@@ -88,7 +93,7 @@ class Sessions:
         """
         assert self.worker is not None, "no connection is taken before the network is loaded"
         most = self.limits.most_sessions
-        if self.draining:
+        if self.health.draining:
             kind, why = "draining", "the service is restarting"
         elif len(self._entries) >= most:
             kind, why = "sessions", f"all {most} sessions are taken"
@@ -162,7 +167,7 @@ class Sessions:
         """A connection is over. Its session waits for another one, if it is worth it."""
         if not session.detach(hold) or session.id not in self._entries:
             return
-        if not keep or self.draining:
+        if not keep or self.health.draining:
             self.forget(session, outcome)
             return
         loop = asyncio.get_running_loop()
@@ -194,7 +199,7 @@ class Sessions:
 
     def drain(self) -> None:
         """No more sessions; those that have a connection get their finals, the others are given up."""
-        self.draining = True
+        self.health.draining = True
         for entry in list(self._entries.values()):
             if entry.session.hold:
                 entry.session.end(Farewell(Close.RESTART, "the service is restarting"))

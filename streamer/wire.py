@@ -186,7 +186,7 @@ class Numbered:
         """`words`: whether finals carry a list of them."""
         self._words, self._count = words, 0
 
-    def tell(self, event: Event) -> list[str]:
+    def render(self, event: Event) -> list[str]:
         """The messages for an event."""
         self._count += 1
         return [numbered(self._count, event, self._words)]

@@ -162,9 +162,8 @@ async def running(
     """A server on a free port of this machine or this one, with a fake worker unless another one is given."""
     server = server or Server()
     worker = worker or FakeWorker()
-    server.sessions.worker, server.sessions.model = worker, model
     server.metrics.watch(worker)
-    server.health.loading = False
+    server.sessions.begin(worker, model)
     async with server.listening("127.0.0.1", port, **how) as listener:
         yield Running(server, worker, listener)
 

@@ -10,7 +10,7 @@ def tell_all(log):
     told = []
     while said := log.next():
         told.append((said.seq, said.text))
-        log.tell()
+        log.told()
     return told
 
 
@@ -38,7 +38,7 @@ def test_a_reader_that_always_says_what_it_has_misses_nothing_and_gets_nothing_t
         elif step == "tell":
             if said := log.next():
                 has.append(said.text)
-                log.tell()
+                log.told()
         else:  # the last of what was told was lost on the way
             has = has[: max(0, len(has) - step)]
             log.rewind(len(has))
@@ -59,9 +59,9 @@ def test_it_is_full_while_too_many_events_or_bytes_wait(monkeypatch):
     assert not log.full
     log.append("c")
     assert log.full
-    log.tell()
+    log.told()
     assert not log.full
-    log.tell()
+    log.told()
     log.append("123456789")
     assert log.full
     tell_all(log)

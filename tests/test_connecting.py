@@ -285,7 +285,7 @@ async def test_a_daemon_that_is_restarted_goes_on_with_the_recording(
         await process.stdout.readline()
         there.server.sessions.drain()
         told = await process.stderr.readline()
-        there.server.sessions.draining = False
+        there.server.health.draining = False
         _, err = await process.communicate()
     assert process.returncode == 0
     assert told == b"granite-stream: " + f"{of_close(1012, '')}. Trying again …\n".encode()

@@ -202,9 +202,9 @@ def final(text, start, end, word_end):
 
 def test_a_long_silence_is_said_once():
     it = results("&utterance_end_ms=1000")
-    it.tell(SpeechStarted(0, 0.0))
+    it.render(SpeechStarted(0, 0.0))
     assert it.heard(b"", 1.5) == []  # somebody speaks
-    it.tell(final("so", 0.0, 1.5, 0.9))
+    it.render(final("so", 0.0, 1.5, 0.9))
     assert it.heard(b"", 1.8) == []
     (said,) = it.heard(b"", 2.0)
     assert json.loads(said) == {"type": "UtteranceEnd", "channel": [0, 1], "last_word_end": 0.9}
@@ -214,28 +214,28 @@ def test_a_long_silence_is_said_once():
 def test_a_silence_is_not_long_because_the_machine_is_behind():
     it = results("&utterance_end_ms=1000")
     it.heard(b"", 12.0)
-    it.tell(final("so", 0.0, 2.5, 2.0))
+    it.render(final("so", 0.0, 2.5, 2.0))
     assert it.heard(b"", 12.1) == []
-    assert it.tell(SpeechStarted(1, 2.7)) == []
-    it.tell(final("then", 2.7, 4.0, 3.5))
-    (said,) = it.tell(SpeechStarted(2, 6.0))
+    assert it.render(SpeechStarted(1, 2.7)) == []
+    it.render(final("then", 2.7, 4.0, 3.5))
+    (said,) = it.render(SpeechStarted(2, 6.0))
     assert json.loads(said)["last_word_end"] == 3.5
-    it.tell(final("so", 6.0, 7.0, 6.5))
-    assert [json.loads(said)["type"] for said in it.tell(Done(12.0))] == ["UtteranceEnd", "Metadata"]
+    it.render(final("so", 6.0, 7.0, 6.5))
+    assert [json.loads(said)["type"] for said in it.render(Done(12.0))] == ["UtteranceEnd", "Metadata"]
 
 
 def test_speech_is_over_where_a_pause_ended_it():
     it = results()
-    (paused,) = it.tell(final("so", 0.0, 1.6, 1.0))
-    (cut,) = it.tell(final("then", 1.6, 30.0, 29.98))
+    (paused,) = it.render(final("so", 0.0, 1.6, 1.0))
+    (cut,) = it.render(final("then", 1.6, 30.0, 29.98))
     assert [json.loads(said)["speech_final"] for said in (paused, cut)] == [True, False]
 
 
 def test_the_answer_to_a_finalize_stands_where_the_last_final_ended():
     it = results()
-    it.tell(final("so", 0.0, 1.6, 1.0))
+    it.render(final("so", 0.0, 1.6, 1.0))
     it.finalize(2.0)
-    (said,) = it.tell(Finalized(""))
+    (said,) = it.render(Finalized(""))
     assert (json.loads(said)["start"], json.loads(said)["duration"]) == (1.6, 0.0)
 
 
@@ -248,13 +248,13 @@ def test_formatting_that_does_not_go_with_the_rest_is_left_out(more):
 
 
 def test_words_are_bare_and_speakers_count_from_zero():
-    (said,) = results().tell(Final(0, 0.0, 1.0, "Well,", (Word("Well,", 0.1, 0.4, 0.5, speaker=1),)))
+    (said,) = results().render(Final(0, 0.0, 1.0, "Well,", (Word("Well,", 0.1, 0.4, 0.5, speaker=1),)))
     (word,) = json.loads(said)["channel"]["alternatives"][0]["words"]
     assert (word["word"], word["punctuated_word"], word["speaker"], word["confidence"]) == ("well", "Well,", 0, 0.5)
 
 
 def test_without_endpoints_no_result_says_that_speech_has_ended():
-    (said,) = results("&endpointing=false").tell(Final(0, 0.0, 1.0, "so"))
+    (said,) = results("&endpointing=false").render(Final(0, 0.0, 1.0, "so"))
     assert not json.loads(said)["speech_final"]
 
 

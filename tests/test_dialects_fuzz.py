@@ -107,7 +107,7 @@ def test_fuzzed_messages_change_nothing_and_leave_nothing(path: str | None, mess
         async with running(Server(limits=Limits(resume_seconds=0.05))) as there, asyncio.TaskGroup() as tasks:
             server = there.server
             speaking = tasks.create_task(whole(there.url, witness))
-            ports = server.sessions, server.access, server.health
+            ports = server.sessions, server.access
             async with wyoming.listening("127.0.0.1", 0, *ports) as listener:
                 port = listener.sockets[0].getsockname()[1]
                 for dialogue in dialogues:

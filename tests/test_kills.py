@@ -18,7 +18,7 @@ from clients.connection import connect
 from clients.errors import CaptionsError, ExpiredError, RefusedError
 from model import GraniteSpeech
 from streamer.events import Done, Final, SpeechStarted
-from streamer.pages import Health
+from streamer.health import Health
 from streamer.server import Server
 from streamer.sessions import Limits
 from tests.servers import get, until

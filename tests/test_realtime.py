@@ -395,15 +395,15 @@ def test_a_commit_into_silence_is_an_item_without_words():
     items = Items(turns=True)
     name, messages = items.commit(1.0)
     assert messages == []
-    assert kinds(items.tell(Finalized(name))) == ["committed", "added", "done", "completed"]
+    assert kinds(items.render(Finalized(name))) == ["committed", "added", "done", "completed"]
 
 
 def test_a_commit_ends_the_item_that_is_being_said():
     items = Items(turns=True)
-    (started,) = map(json.loads, items.tell(SpeechStarted(0, 0.5)))
-    items.tell(Partial(0, 0.5, 1.0, "the", " qui"))
+    (started,) = map(json.loads, items.render(SpeechStarted(0, 0.5)))
+    items.render(Partial(0, 0.5, 1.0, "the", " qui"))
     name, _ = items.commit(1.5)
-    told = [*items.tell(Final(0, 0.5, 1.5, "the quick")), *items.tell(Finalized(name))]
+    told = [*items.render(Final(0, 0.5, 1.5, "the quick")), *items.render(Finalized(name))]
     assert kinds(told) == ["delta", "speech_stopped", "committed", "added", "done", "completed"]
     assert {json.loads(each)["item_id"] for each in told if "item_id" in json.loads(each)} == {started["item_id"]}
     assert json.loads(told[-1])["transcript"] == "the quick"
@@ -411,43 +411,43 @@ def test_a_commit_ends_the_item_that_is_being_said():
 
 def test_each_of_two_commits_is_answered():
     items = Items(turns=True)
-    items.tell(SpeechStarted(0, 0.0))
+    items.render(SpeechStarted(0, 0.0))
     first, _ = items.commit(1.0)
     second, _ = items.commit(2.0)
-    told = [*items.tell(Final(0, 0.0, 1.0, "one")), *items.tell(Finalized(first)), *items.tell(Finalized(second))]
+    told = [*items.render(Final(0, 0.0, 1.0, "one")), *items.render(Finalized(first)), *items.render(Finalized(second))]
     said = [json.loads(each) for each in told]
     assert [each["transcript"] for each in said if each["type"] == COMPLETED] == ["one", ""]
 
 
 def test_silence_behind_an_item_that_the_server_ended_can_be_committed():
     items = Items(turns=True)
-    items.tell(Final(0, 0.0, 1.0, "one"))
+    items.render(Final(0, 0.0, 1.0, "one"))
     name, _ = items.commit(2.0)
-    assert kinds(items.tell(Finalized(name))) == ["committed", "added", "done", "completed"]
+    assert kinds(items.render(Finalized(name))) == ["committed", "added", "done", "completed"]
 
 
 def test_a_clear_ends_what_is_being_said_but_not_what_had_ended():
     items = Items(turns=True)
-    items.tell(SpeechStarted(0, 0.0))
+    items.render(SpeechStarted(0, 0.0))
     name = items.clear(5.0)
-    ended = items.tell(Final(0, 0.0, 3.0, "one"))  # its pause came before the clear; it was only told late
+    ended = items.render(Final(0, 0.0, 3.0, "one"))  # its pause came before the clear; it was only told late
     assert kinds(ended)[-1] == "completed"
     told = [
-        *items.tell(SpeechStarted(1, 4.0)),
-        *items.tell(Partial(1, 4.0, 5.0, "tw", "o")),
-        *items.tell(Final(1, 4.0, 5.0, "two")),
-        *items.tell(Finalized(name)),
+        *items.render(SpeechStarted(1, 4.0)),
+        *items.render(Partial(1, 4.0, 5.0, "tw", "o")),
+        *items.render(Final(1, 4.0, 5.0, "two")),
+        *items.render(Finalized(name)),
     ]
     assert kinds(told) == ["speech_started", "delta", "speech_stopped", "failed", "cleared"]
-    assert kinds(items.tell(SpeechStarted(2, 5.5))) == ["speech_started"]
-    assert kinds(items.tell(Final(2, 5.5, 6.0, "three")))[-1] == "completed"
+    assert kinds(items.render(SpeechStarted(2, 5.5))) == ["speech_started"]
+    assert kinds(items.render(Final(2, 5.5, 6.0, "three")))[-1] == "completed"
 
 
 def test_a_draft_is_never_told():
     items = Items(turns=False)
-    items.tell(SpeechStarted(0, 0.0))
-    assert items.tell(Partial(0, 0.0, 1.0, "", "perhaps")) == []
-    assert items.tell(Done(1.0)) == []
+    items.render(SpeechStarted(0, 0.0))
+    assert items.render(Partial(0, 0.0, 1.0, "", "perhaps")) == []
+    assert items.render(Done(1.0)) == []
 
 
 def test_what_is_said_behind_a_commit_that_is_on_its_way_is_of_the_next_item():
@@ -456,12 +456,12 @@ def test_what_is_said_behind_a_commit_that_is_on_its_way_is_of_the_next_item():
     second, _ = items.commit(2.0)
     one = json.loads(messages[0])["item_id"]
     told = [
-        *items.tell(SpeechStarted(0, 0.0)),
-        *items.tell(Final(0, 0.0, 1.0, "one")),
-        *items.tell(Finalized(first)),
-        *items.tell(SpeechStarted(1, 1.0)),
-        *items.tell(Final(1, 1.0, 2.0, "two")),
-        *items.tell(Finalized(second)),
+        *items.render(SpeechStarted(0, 0.0)),
+        *items.render(Final(0, 0.0, 1.0, "one")),
+        *items.render(Finalized(first)),
+        *items.render(SpeechStarted(1, 1.0)),
+        *items.render(Final(1, 1.0, 2.0, "two")),
+        *items.render(Finalized(second)),
     ]
     said = [json.loads(each) for each in told]
     assert [each["transcript"] for each in said if each["type"] == COMPLETED] == ["one", "two"]
@@ -480,9 +480,9 @@ def test_a_clear_forgets_only_what_was_not_committed():
     name, _ = items.commit(1.0)
     cleared = items.clear(2.0)
     told = [
-        *items.tell(Final(0, 0.0, 1.0, "kept")),
-        *items.tell(Finalized(name)),
-        *items.tell(Final(1, 1.0, 2.0, "forgotten")),
-        *items.tell(Finalized(cleared)),
+        *items.render(Final(0, 0.0, 1.0, "kept")),
+        *items.render(Finalized(name)),
+        *items.render(Final(1, 1.0, 2.0, "forgotten")),
+        *items.render(Finalized(cleared)),
     ]
     assert kinds(told) == ["delta", "completed", "cleared"]

@@ -7,8 +7,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from model import Wish
+from streamer.health import Health
 from streamer.options import Options
-from streamer.pages import Health
 from streamer.server import Server
 from streamer.sessions import Limits
 from tests.servers import (

@@ -29,7 +29,7 @@ FORMAT = {"rate": 16_000, "width": 2, "channels": 1}
 async def wyoming(here):
     """A port beside a running server; gives a way to connect to it."""
     server = here.server
-    async with listening("127.0.0.1", 0, server.sessions, server.access, server.health) as listener:
+    async with listening("127.0.0.1", 0, server.sessions, server.access) as listener:
         port = listener.sockets[0].getsockname()[1]
 
         @asynccontextmanager

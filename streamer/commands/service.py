@@ -46,7 +46,7 @@ async def run(serving: Serving, load_engine: Callable[[], Engine], complain: Com
         ports: dict[str, tuple[int, contextlib.AbstractAsyncContextManager[Listener | asyncio.Server]]]
         ports = {"--port": (serving.port, server.listening(serving.host, serving.port, serving.tls))}
         if serving.wyoming_port is not None:
-            parts = server.sessions, server.access, server.health
+            parts = server.sessions, server.access
             ports["--wyoming-port"] = serving.wyoming_port, listening(serving.host, serving.wyoming_port, *parts)
         for option, (number, port) in ports.items():
             try:
@@ -77,7 +77,6 @@ async def _serve(server: Server, engine: Engine, stop: asyncio.Future[None], dra
         await _first(worker.lost, stop)
         notify("STOPPING=1")
         if not worker.lost.done():
-            server.health.draining = True
             await _drain(server, drain_seconds)
         if not worker.lost.done():
             return DONE
@@ -89,10 +88,8 @@ async def _serve(server: Server, engine: Engine, stop: asyncio.Future[None], dra
 
 def _open(server: Server, worker: Worker, engine: Engine) -> None:
     model = engine.model
-    server.sessions.worker, server.sessions.model = worker, model.name
-    server.sessions.languages = ("en",) if model.config.only_transcribes else tuple(LANGUAGES)
     server.metrics.watch(worker)
-    server.health.loading = False
+    server.sessions.begin(worker, model.name, ("en",) if model.config.only_transcribes else tuple(LANGUAGES))
 
 
 async def _drain(server: Server, seconds: float) -> None:

@@ -115,7 +115,7 @@ class Results:
         self._finalized = False  # a final has answered the first of them
         self._received = self._behind = 0.0  # seconds of audio; and how much of it the last final was behind
 
-    def tell(self, event: Event) -> list[str]:
+    def render(self, event: Event) -> list[str]:
         """The messages for an event."""
         match event:
             case SpeechStarted(start=start):

@@ -81,7 +81,7 @@ class Items:
         item, self._open = self._open or Item(), None
         return item
 
-    def tell(self, event: Event) -> list[str]:
+    def render(self, event: Event) -> list[str]:
         """The messages for an event."""
         match event:
             case Finalized(id=name) if self._borders and self._borders[0].name == name:
@@ -187,7 +187,7 @@ class Utterances:
         """
         raise WireError("there is no clear in this dialect", "unknown_type")
 
-    def tell(self, event: Event) -> list[str]:
+    def render(self, event: Event) -> list[str]:
         """The messages for an event."""
         match event:
             case Partial() | Final():

@@ -60,7 +60,7 @@ class Answers:
         self._finals: list[Final] = []
         self._partial = ""
 
-    def tell(self, event: Event) -> list[str]:
+    def render(self, event: Event) -> list[str]:
         """The messages for an event: none, since it is audio that is answered, but for what waits for everything."""
         match event:
             case Partial(committed=committed, draft=draft):

@@ -25,7 +25,6 @@ from streamer.dialogue import farewell_for, sending, tell
 from streamer.events import Done, Error, Event, Final, Partial
 from streamer.fields import WireError, a_short_text, a_whole, an_object, parse_object, refusing, shown, texts, value_of
 from streamer.options import Options
-from streamer.pages import Health
 from streamer.session import Farewell, Hold, Session
 from streamer.sessions import Sessions
 from streamer.wire import Close, Start
@@ -63,7 +62,7 @@ class Transcripts:
         self._growing = Growing()
         self._begun = False
 
-    def tell(self, event: Event) -> list[str]:
+    def render(self, event: Event) -> list[str]:
         """The messages for an event."""
         match event:
             case Partial() | Final():
@@ -264,9 +263,7 @@ async def _tell(pipe: Pipe, session: Session, hold: Hold) -> None:
 
 
 @asynccontextmanager
-async def listening(
-    host: str, port: int, sessions: Sessions, access: Access, health: Health
-) -> AsyncIterator[asyncio.Server]:
+async def listening(host: str, port: int, sessions: Sessions, access: Access) -> AsyncIterator[asyncio.Server]:
     """Takes connections on a port of its own; at the end, those that are still there are closed."""
     conversing: set[asyncio.Task[None]] = set()
     parting: set[asyncio.Task[None]] = set()
@@ -276,7 +273,7 @@ async def listening(
         assert task is not None
         conversing.add(task)
         with suppress(asyncio.CancelledError):
-            await _handle(sessions, access, health, reader, writer)
+            await _handle(sessions, access, reader, writer)
         conversing.discard(task)
         parting.add(task)
         await _part(reader, writer)
@@ -295,7 +292,6 @@ async def listening(
 async def _handle(
     sessions: Sessions,
     access: Access,
-    health: Health,
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
 ) -> None:
@@ -307,7 +303,7 @@ async def _handle(
         access.enter(address)
         if crowd:
             raise Farewell(Close.TRY_LATER, crowd, "address")
-        if hindrance := health.hindrance:
+        if hindrance := sessions.health.hindrance:
             raise Farewell(Close.TRY_LATER, f"{hindrance}; try again later", hindrance)
         await Client(pipe, sessions, address, sessions.limits.options).converse()
     except (Farewell, WireError) as end:

@@ -19,7 +19,7 @@ from clients.formats import FORMATS
 from clients.livefile import MOST_NAME_BYTES, part_of
 from model.errors import GraniteStreamError, WishError
 from model.tasks import TASKS, Wish
-from streamer.fields import a_channel
+from streamer.fields import CHANNEL
 from streamer.latency import LATENCIES
 from streamer.options import CHOICES, WISHES, Options
 
@@ -184,8 +184,8 @@ def words(text: str) -> tuple[str, ...]:
 
 def channel(text: str) -> str:
     """Reads the name of a channel."""
-    if allowed := a_channel(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a channel's name; it must be {allowed}")
+    if not CHANNEL.holds(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a channel's name; it must be {CHANNEL.wanted}")
     return text
 
 

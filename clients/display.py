@@ -60,7 +60,7 @@ class Display:
         with ExitStack() as last:  # one after the other from the end, whatever one of them fails with
             last.callback(self.leave)
             last.callback(self._tell, self._captions.close)
-            if not isinstance(self._captions, EventView) and (final := self._promised.final()):
+            if not isinstance(self._captions, EventView) and (final := self._promised.keep()):
                 last.callback(self.show, final)
 
     def show(self, event: Event) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from clients.plain import one_line
 from model.errors import GraniteStreamError
+from streamer.wire import Close
 
 
 class CaptionsError(GraniteStreamError):
@@ -79,16 +80,16 @@ def of_status(url: str, status: int, told: str = "") -> CaptionsError:
 def of_close(code: int | None, reason: str) -> CaptionsError | None:
     """The exception for a connection that the server closed on purpose; None: it was lost, and may be resumed."""
     match code:
-        case 1013:
+        case Close.TRY_LATER:
             return RefusedError(one_line(reason or "the server is busy; try again later"))
-        case 1012:
+        case Close.RESTART:
             return RefusedError("the server is being restarted; connect again in a moment")
-        case 1001:
+        case Close.GOING_AWAY:
             return CaptionsError(
                 one_line(f"the server has ended the stream ({reason or 'it gives no reason'}); connect again")
             )
-        case 1003 | 1007 | 1009:
+        case Close.UNSUPPORTED | Close.NOT_TEXT | Close.TOO_BIG:
             return BadRequestError(one_line(f"the server does not take this message: {reason or code}"))
-        case 4001:
+        case Close.TAKEN_OVER:
             return CaptionsError("another connection has resumed this session; only one can have it")
     return None

@@ -18,8 +18,8 @@ class Promised:
         elif isinstance(event, Final):
             self._partial = None
 
-    def final(self, draft: bool = False) -> Final | None:
-        """What would have to be final if no more comes, its `draft` included or not; None if that is nothing."""
+    def keep(self, draft: bool = False) -> Final | None:
+        """Ends the open segment with what is committed of it, or its `draft` as well; None if that is nothing."""
         partial, self._partial = self._partial, None
-        text = partial.committed + (partial.draft if draft else "") if partial else ""
-        return Final(partial.segment, partial.start, partial.end, text) if partial and text else None
+        final = partial.broken_off(draft) if partial else None
+        return final if final and final.text else None

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from argparse import Namespace
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 
 from clients.arguments import Complain
 from clients.asking import stream_at
 from clients.connection import once_loaded
 from clients.console import caption, prepared
 from clients.remote import EXCUSE, RemoteFeed
-from clients.status import Status
 from clients.succession import Succession
 from streamer.sound.devices import Device
 from streamer.sound.microphone import chosen
@@ -27,18 +26,14 @@ def speak(given: Namespace, token: str | None, complain: Complain) -> int:
         OSError: captions or sound cannot be written any more.
     """
     with quiet_libraries():
-        device = chosen(given.microphone)
-        with ExitStack() as waiting:
-            status = waiting.enter_context(prepared(given, device, f"connecting to {given.url}", complain))
-            return asyncio.run(_speak(given, token, device, status, waiting, complain))
+        return asyncio.run(_speak(given, token, chosen(given.microphone), complain))
 
 
-async def _speak(
-    given: Namespace, token: str | None, device: Device, status: Status, waiting: ExitStack, complain: Complain
-) -> int:
+async def _speak(given: Namespace, token: str | None, device: Device, complain: Complain) -> int:
     stream = stream_at(given.url, token, given.choices)
-    async with once_loaded(stream, complain) as captions:
-        waiting.close()
+    async with AsyncExitStack() as stack:
+        with prepared(given, device, f"connecting to {given.url}", complain) as status:
+            captions = await stack.enter_async_context(once_loaded(stream, complain))
         return await caption(
             given,
             device,

@@ -180,7 +180,7 @@ class Succession:
         self._open.clear()
         self._captions = None
         self._starts.clear()
-        if final := self._promised.final(draft=True):
+        if final := self._promised.keep(draft=True):
             self._forget(round(final.end * SAMPLE_RATE))
         self._untold_samples = self._sent_samples - self._kept_from
         return final

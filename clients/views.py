@@ -47,7 +47,7 @@ class Audience:
         return self
 
     def __exit__(self, *_: object) -> None:
-        final = self._promised.final()
+        final = self._promised.keep()
         with ExitStack() as last:  # one after the other from the end, whatever one of them fails with
             last.callback(self._tell_of_part)
             if final:

@@ -176,7 +176,7 @@ class Seam:
     """Where clips meet in the depthwise convolution: each has `reach` places of its own before and after it."""
 
     frames: Tensor  # [N] place of each frame
-    outputs: Tensor  # [N] the convolution's output for each frame: its first belongs to the first clip's first frame
+    outputs: Tensor  # [N] which of the convolution's outputs each frame's is: number 0 is the first clip's first
     left: Tensor  # [clips * reach] places before each clip
     carried: Tensor  # [layers, clips * reach, conv_dim] what stands there; zeros where the utterance begins
     kept: Tensor  # [borders, reach] places left of each requested border

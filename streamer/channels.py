@@ -85,7 +85,7 @@ class Speaker:
     def break_off(self) -> None:
         """Its open segment will have no final of its own: watchers get what is committed of it, and no draft stays."""
         if part := self.open:
-            self.say([Final(part.segment, part.start, part.end, part.committed)])
+            self.say([part.broken_off()])
             if self._is_read:
                 self.told = part
 

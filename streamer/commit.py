@@ -40,9 +40,9 @@ class Evidence:
 class Policy:
     """How much evidence a word needs: of each ladder the first rung counts whose probability it reaches."""
 
-    commit: Sequence[Evidence] = (Evidence(0.5, 2, 10), Evidence(0.0, 3, 75))  # 200 ms; 1.5 s
+    commit: Sequence[Evidence]
+    show: Sequence[Evidence]
     last_margin_frames: int = 15  # 300 ms more, to be committed while no other word follows
-    show: Sequence[Evidence] = (Evidence(0.2, 2, 10), Evidence(0.0, 4, 200))  # 200 ms; 4 s, a block
     patience: int = 2  # updates in a row that must contradict what is shown before it is replaced
 
 
@@ -56,7 +56,7 @@ class Hypothesis:
     heard: int  # frames that it is based on
 
 
-NOTHING = Policy(commit=(), show=())  # nothing is shown or promised before the final
+NOTHING = Policy(commit=(), show=())  # for finals only: the update that finds where to cut is not seen either
 
 
 def standing(tokens: Sequence[int], before: Sequence[int], updates: Sequence[int]) -> list[int]:

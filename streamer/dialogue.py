@@ -84,8 +84,12 @@ async def attend(
     hold = sessions.attach(session, 0)
     try:
         idle_seconds = sessions.limits.idle_seconds
-        hearing = hear(socket, session, hold, idle_seconds, opened.obey, opened.begin)
-        farewell = await converse(socket, hold, tell(socket, session, hold), hearing)
+
+        async def begin_and_hear() -> None:
+            opened.begin()
+            await hear(socket, session, hold, idle_seconds, opened.obey)
+
+        farewell = await converse(socket, hold, tell(socket, session, hold), begin_and_hear())
         await part(socket, sessions, farewell, error)
         outcome = farewell.error or farewell.code.name.lower()
     finally:
@@ -133,16 +137,8 @@ async def await_news(socket: Sender, news: asyncio.Event, sign: Callable[[], str
             return
 
 
-async def hear(
-    socket: Line,
-    session: Session,
-    hold: Hold,
-    idle_seconds: float,
-    obey: Obey,
-    begin: Callable[[], None] = lambda: None,
-) -> None:
+async def hear(socket: Line, session: Session, hold: Hold, idle_seconds: float, obey: Obey) -> None:
     """Takes what the client sends, and no more than can be worked on: a full queue stops reading the socket."""
-    begin()
     while True:
         await asyncio.sleep(0)  # a flood of tiny messages, all here already, must not keep the loop from the others
         await session.room()

@@ -46,6 +46,10 @@ class Partial(Event):
     committed: str
     draft: str
 
+    def broken_off(self, draft: bool = False) -> Final:
+        """What is final if no more comes: what is committed, with its `draft` or without."""
+        return Final(self.segment, self.start, self.end, self.committed + (self.draft if draft else ""))
+
 
 @dataclass(frozen=True, slots=True)
 class Word:

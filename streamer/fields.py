@@ -1,13 +1,11 @@
-"""The values of a message's fields, checked one by one: what is wrong is said with name, value and what is allowed.
-
-Each kind gives what is allowed if the value is something else, and None if it is well.
-"""
+"""The values of a message's fields, checked one by one: what is wrong is said with name, value and what is allowed."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
@@ -55,86 +53,58 @@ def parse_object(text: str, most_characters: int = MOST_TEXT_CHARACTERS) -> dict
     except (ValueError, RecursionError) as error:  # the latter: a thousand opening brackets
         raise WireError(f"the message is not JSON ({error})") from None
     if not isinstance(values, dict):
-        raise WireError(f"the message is {shown(values)}; it must be an object with a type")
+        raise WireError(f"the message is {quoted(values)}; it must be an object with a type")
     return values
 
 
-def value_of(
-    values: dict[str, Any], name: str, allowed: Callable[[Any], str | None], default: Any = None, within: str = ""
-) -> Any:
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a field may hold."""
+
+    wanted: str  # in words, for whoever sent something else
+    holds: Callable[[Any], bool]  # whether a value is of this kind
+
+
+def value_of(values: dict[str, Any], name: str, kind: Kind, default: Any = None, within: str = "") -> Any:
     """The value of a field, or the default where it is missing or null; `within` names what has it, with a dot.
 
     Raises:
-        WireError: it is not what is allowed.
+        WireError: it is of another kind.
     """
     value = values.get(name)
     if value is None:
         return default
-    if (wanted := allowed(value)) is not None:
-        raise WireError(f"{within}{name} is {shown(value)}; it must be {wanted}")
+    if not kind.holds(value):
+        raise WireError(f"{within}{name} is {quoted(value)}; it must be {kind.wanted}")
     return value
 
 
-def a_whole(value: Any) -> str | None:
-    """A whole number."""
-    return None if isinstance(value, int) and not isinstance(value, bool) else "a whole number"
+WHOLE = Kind("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool))
+COUNT = Kind("a whole number, 0 or more", lambda value: WHOLE.holds(value) and value >= 0)
+NUMBER = Kind("a number", lambda value: WHOLE.holds(value) or (isinstance(value, float) and isfinite(value)))
+FLAG = Kind("true or false", lambda value: isinstance(value, bool))
+TEXT = Kind("a text", lambda value: isinstance(value, str) and not HALF_CHARACTER.search(value))
+SHORT_TEXT = Kind(  # that may be kept
+    f"a text of at most {MOST_ID_CHARACTERS} characters",
+    lambda value: TEXT.holds(value) and len(value) <= MOST_ID_CHARACTERS,
+)
+CHANNEL = Kind(
+    f"a text of 1 to {MOST_CHANNEL_CHARACTERS} characters",
+    lambda value: TEXT.holds(value) and 1 <= len(value) <= MOST_CHANNEL_CHARACTERS,
+)
+TEXTS = Kind("a list of texts", lambda value: isinstance(value, list) and all(map(TEXT.holds, value)))
+KEYWORDS = Kind(
+    f"a list of at most {MOST_KEYWORDS} texts", lambda value: TEXTS.holds(value) and len(value) <= MOST_KEYWORDS
+)
+OBJECT = Kind("an object", lambda value: isinstance(value, dict))
 
 
-def a_count(value: Any) -> str | None:
-    """A whole number that can count something."""
-    return None if a_whole(value) is None and value >= 0 else "a whole number, 0 or more"
-
-
-def a_number(value: Any) -> str | None:
-    """Any number; JSON's NaN and Infinity are none."""
-    well = a_whole(value) is None or (isinstance(value, float) and isfinite(value))
-    return None if well else "a number"
-
-
-def a_flag(value: Any) -> str | None:
-    """Yes or no."""
-    return None if isinstance(value, bool) else "true or false"
-
-
-def a_text(value: Any) -> str | None:
-    """A text; how long it may be is known elsewhere."""
-    return None if isinstance(value, str) and not HALF_CHARACTER.search(value) else "a text"
-
-
-def a_short_text(value: Any) -> str | None:
-    """A text that may be kept."""
-    allowed = f"a text of at most {MOST_ID_CHARACTERS} characters"
-    return None if a_text(value) is None and len(value) <= MOST_ID_CHARACTERS else allowed
-
-
-def a_channel(value: Any) -> str | None:
-    """A name for a channel."""
-    well = a_text(value) is None and 1 <= len(value) <= MOST_CHANNEL_CHARACTERS
-    return None if well else f"a text of 1 to {MOST_CHANNEL_CHARACTERS} characters"
-
-
-def texts(value: Any) -> str | None:
-    """Texts, as many as a message holds."""
-    return None if isinstance(value, list) and all(a_text(each) is None for each in value) else "a list of texts"
-
-
-def some_texts(value: Any) -> str | None:
-    """Texts, not too many."""
-    well = texts(value) is None and len(value) <= MOST_KEYWORDS
-    return None if well else f"a list of at most {MOST_KEYWORDS} texts"
-
-
-def an_object(value: Any) -> str | None:
-    """Fields again."""
-    return None if isinstance(value, dict) else "an object"
-
-
-def one_of(*choices: str) -> Callable[[Any], str | None]:
+def one_of(*choices: str) -> Kind:
     """One of these texts."""
-    return lambda value: None if value in choices else f"one of {', '.join(choices)}"
+    return Kind(f"one of {', '.join(choices)}", lambda value: value in choices)
 
 
-def shown(value: Any) -> str:
+def quoted(value: Any) -> str:
     """A value as it is repeated in an answer: not all of a long one."""
     try:
         text = json.dumps(value)  # in ASCII, so that no surrogate gets into an answer

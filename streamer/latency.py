@@ -16,12 +16,16 @@ class Latency:
 
 
 BALANCED = "balanced"
-EAGER = Policy(
+EAGER = Policy(  # frames are of 20 ms
     commit=(Evidence(0.6, 1, 10), Evidence(0.0, 2, 10)),
     show=(Evidence(0.1, 2, 5), Evidence(0.0, 3, 60)),
+)
+STEADY = Policy(
+    commit=(Evidence(0.5, 2, 10), Evidence(0.0, 3, 75)),
+    show=(Evidence(0.2, 2, 10), Evidence(0.0, 4, 200)),
 )
 CAREFUL = Policy(
     commit=(Evidence(0.5, 2, 10), Evidence(0.0, 6, 250)),
     show=(Evidence(0.2, 2, 10), Evidence(0.0, 6, 250)),
 )
-LATENCIES = {"low": Latency(300, EAGER), BALANCED: Latency(600, Policy()), "accurate": Latency(600, CAREFUL)}
+LATENCIES = {"low": Latency(300, EAGER), BALANCED: Latency(600, STEADY), "accurate": Latency(600, CAREFUL)}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from itertools import accumulate
 
 from model.tasks import Wish
-from streamer.commit import Policy
+from streamer.commit import NOTHING, Policy
 from streamer.latency import BALANCED, LATENCIES
 
 MOST_PROMPT_CHARACTERS = 1000  # they are read anew at every update, and share the cache with the audio
@@ -79,4 +79,6 @@ class Options:
     @property
     def effective_policy(self) -> Policy:
         """How much evidence a word needs, whoever said so."""
+        if not self.partials:
+            return NOTHING
         return self.policy or LATENCIES[self.latency].policy

@@ -20,7 +20,6 @@ from model.features import FRAME_SAMPLES, FRAME_SECONDS, SAMPLE_RATE
 from model.granite import Extension, Prediction
 from model.speech import GraniteSpeech, Heard, Span, as_samples
 from streamer.buffer import SampleBuffer
-from streamer.commit import NOTHING
 from streamer.events import Done, Error, Event, Finalized
 from streamer.options import Options
 from streamer.segment import Segment
@@ -241,8 +240,7 @@ class Stream:
         return self._full and len(self._segments) == 1
 
     def _open_segment(self, start: int, voiced_until: int) -> None:
-        # who wants finals alone gets nothing of the update either that finds where a full segment is cut
-        policy = self.options.effective_policy if self.options.partials else NOTHING
+        policy = self.options.effective_policy
         tagged = self.options.wish.speakers
         segment = Segment(self._model, self._open_dictation, policy, self._opened, start, tagged)
         segment.feed(self._audio.slice(start, self._listened), max(0, voiced_until - start))

@@ -16,18 +16,18 @@ from typing import Any
 from model.tasks import Wish
 from streamer.events import Event, Final
 from streamer.fields import (
+    CHANNEL,
+    COUNT,
+    FLAG,
+    KEYWORDS,
+    NUMBER,
+    SHORT_TEXT,
+    TEXT,
+    WHOLE,
     WireError,
-    a_channel,
-    a_count,
-    a_flag,
-    a_number,
-    a_short_text,
-    a_text,
-    a_whole,
     parse_object,
+    quoted,
     refusing,
-    shown,
-    some_texts,
     value_of,
 )
 from streamer.options import Options
@@ -43,6 +43,7 @@ class Close(IntEnum):
     GOING_AWAY = 1001  # idle, or as long as a session may last
     UNSUPPORTED = 1003  # binary where text must come
     LOST = 1006  # never sent: no close frame came
+    NOT_TEXT = 1007  # sent by websockets: what should be UTF-8 is not
     POLICY = 1008  # the message is wrong, the session unknown, or events are not read
     TOO_BIG = 1009
     INTERNAL = 1011
@@ -106,37 +107,37 @@ def parse(text: str, usual: Options = USUAL) -> Message:
         case "start":
             return _start(values, usual)
         case "watch":
-            return Watch(value_of({"channel": values.get("channel") or ""}, "channel", a_channel))
+            return Watch(value_of({"channel": values.get("channel") or ""}, "channel", CHANNEL))
         case "finalize":
-            return Finalize(value_of(values, "id", a_short_text, ""))
+            return Finalize(value_of(values, "id", SHORT_TEXT, ""))
         case "stop":
             return Stop()
         case other:
-            raise WireError(f"type is {shown(other)}; it must be one of start, watch, finalize, stop")
+            raise WireError(f"type is {quoted(other)}; it must be one of start, watch, finalize, stop")
 
 
 def _start(values: dict[str, Any], usual: Options) -> Start:
-    resume, after = value_of(values, "resume", a_short_text, None), value_of(values, "after", a_count, 0)
+    resume, after = value_of(values, "resume", SHORT_TEXT, None), value_of(values, "after", COUNT, 0)
     if after and resume is None:
         raise WireError(f"after is {after}; it goes with resume, the session that the events are of")
     with refusing():
         options = replace(
             usual,
-            latency=value_of(values, "latency", a_short_text, usual.latency),
-            step_ms=value_of(values, "step_ms", a_whole, None if values.get("latency") else usual.step_ms),
-            endpoint_ms=value_of(values, "endpoint_ms", a_whole, usual.endpoint_ms),
-            max_segment_seconds=value_of(values, "max_segment_seconds", a_number, usual.max_segment_seconds),
-            partials=value_of(values, "partials", a_flag, usual.partials),
+            latency=value_of(values, "latency", SHORT_TEXT, usual.latency),
+            step_ms=value_of(values, "step_ms", WHOLE, None if values.get("latency") else usual.step_ms),
+            endpoint_ms=value_of(values, "endpoint_ms", WHOLE, usual.endpoint_ms),
+            max_segment_seconds=value_of(values, "max_segment_seconds", NUMBER, usual.max_segment_seconds),
+            partials=value_of(values, "partials", FLAG, usual.partials),
             wish=_wish(values, usual.wish),
         )
     default = Start()
     return Start(
-        sample_rate=value_of(values, "sample_rate", a_whole, default.sample_rate),
-        encoding=value_of(values, "encoding", a_short_text, default.encoding),
-        channels=value_of(values, "channels", a_whole, default.channels),
+        sample_rate=value_of(values, "sample_rate", WHOLE, default.sample_rate),
+        encoding=value_of(values, "encoding", SHORT_TEXT, default.encoding),
+        channels=value_of(values, "channels", WHOLE, default.channels),
         options=options,
-        words=value_of(values, "words", a_flag, True),
-        channel=value_of(values, "channel", a_channel, None),
+        words=value_of(values, "words", FLAG, True),
+        channel=value_of(values, "channel", CHANNEL, None),
         resume=resume,
         after=after,
         given=frozenset(values),
@@ -145,13 +146,13 @@ def _start(values: dict[str, Any], usual: Options) -> Start:
 
 def _wish(values: dict[str, Any], usual: Wish) -> Wish:
     wish = Wish(
-        task=value_of(values, "task", a_short_text, None),
-        language=value_of(values, "language", a_short_text, None),
-        target_language=value_of(values, "target_language", a_short_text, None),
-        punctuate=value_of(values, "punctuate", a_flag, None),
-        keywords=tuple(value_of(values, "keywords", some_texts, ())),
-        speakers=value_of(values, "speakers", a_flag, False),
-        prompt=value_of(values, "prompt", a_text, None),
+        task=value_of(values, "task", SHORT_TEXT, None),
+        language=value_of(values, "language", SHORT_TEXT, None),
+        target_language=value_of(values, "target_language", SHORT_TEXT, None),
+        punctuate=value_of(values, "punctuate", FLAG, None),
+        keywords=tuple(value_of(values, "keywords", KEYWORDS, ())),
+        speakers=value_of(values, "speakers", FLAG, False),
+        prompt=value_of(values, "prompt", TEXT, None),
     )
     if wish.chosen or wish.prompt is not None:
         return wish

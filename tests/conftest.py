@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,7 @@ import torch
 from hypothesis import settings
 
 from model import GraniteSpeech
-from streamer.commit import Policy
-from streamer.latency import BALANCED, LATENCIES, Latency
+from streamer.latency import BALANCED, LATENCIES, STEADY, Latency
 from streamer.sound.recordings import open_recording
 
 AUDIO = Path(__file__).parent / "audio"
@@ -63,4 +62,4 @@ def talk() -> Spoken:
 @pytest.fixture
 def nothing_promised(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is committed before a final: what is, and so forced, would depend on how busy the machine is."""
-    monkeypatch.setitem(LATENCIES, BALANCED, Latency(600, Policy(commit=())))
+    monkeypatch.setitem(LATENCIES, BALANCED, Latency(600, replace(STEADY, commit=())))

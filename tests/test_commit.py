@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.commit import Evidence, Hypothesis, Policy, Screen, WrittenWord, committable, showable, standing
-from streamer.latency import LATENCIES
+from streamer.latency import LATENCIES, STEADY
 
-POLICY = Policy(commit=(Evidence(0.0, 2, 20),), last_margin_frames=10)
+POLICY = replace(STEADY, commit=(Evidence(0.0, 2, 20),), last_margin_frames=10)
 WORDS = [WrittenWord("the", 1, 10, 20), WrittenWord("quick", 3, 25, 40), WrittenWord("fox", 4, 45, 60)]
 TOKENS = [5, 6, 7, 8]
 SURE = [math.log(0.99)] * 4

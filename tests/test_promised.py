@@ -32,11 +32,11 @@ def test_a_final_has_all_that_was_promised() -> None:
     promised = Promised()
     for event in SAID:
         promised.take(event)
-    assert promised.final() == Final(1, 2.0, 3.5, "the quick")
-    assert promised.final() is None
+    assert promised.keep() == Final(1, 2.0, 3.5, "the quick")
+    assert promised.keep() is None
     for event in (*SAID, Final(1, 2.0, 4.0, "the quick brown fox"), Partial(2, 5.0, 6.0, "", "well")):
         promised.take(event)
-    assert promised.final() is None
+    assert promised.keep() is None
 
 
 @pytest.mark.parametrize("form", FORMS)

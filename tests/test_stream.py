@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from streamer import Engine, Options
 from streamer.commit import Evidence, Policy, WrittenWord
 from streamer.events import Done, Final, Finalized, Partial, SpeechStarted
+from streamer.latency import STEADY
 from streamer.segment import Segment
 
 CUTS = [1, 159, 160, 161, 1600, 7919]
-NEVER = Policy(commit=())
+NEVER = replace(STEADY, commit=())
 RASH = Policy(commit=(Evidence(0.0, 1, 0),), last_margin_frames=0, show=(Evidence(0.0, 1, 0),), patience=1)
 SHY = Policy(commit=(Evidence(0.9, 1, 20), Evidence(0.3, 2, 20)), show=(Evidence(0.0, 2, 20),), patience=3)
 MOMENTS = 300  # single samples fed before larger pieces take over: the point is made, and time is not for free
@@ -203,7 +204,7 @@ def test_who_wants_finals_alone_gets_nothing_else_where_a_full_segment_is_cut(en
 
 def test_punctuation_behind_a_committed_word_makes_no_second_word(nano, spoken):
     cache = nano.cache(1000)
-    segment = Segment(nano, lambda: nano.dictation(cache, nano.processor.prompt()), Policy(), 0, 0)
+    segment = Segment(nano, lambda: nano.dictation(cache, nano.processor.prompt()), STEADY, 0, 0)
     segment.hearing.feed(spoken[0].samples)
     segment.hear(nano.encode([segment.span()])[0])
     while (extension := segment.extension()) is not None:
@@ -226,8 +227,8 @@ def test_punctuation_behind_a_committed_word_makes_no_second_word(nano, spoken):
 def segment(nano):
     """One that has heard ten seconds, to be given words."""
     cache = nano.cache(64)
-    segment = Segment(nano, lambda: nano.dictation(cache, nano.processor.prompt()), Policy(), 0, 0)
-    segment.hearing.heard, segment.voiced_samples = 500, 500 * 320
+    segment = Segment(nano, lambda: nano.dictation(cache, nano.processor.prompt()), STEADY, 0, 0)
+    segment.hearing.log_probs, segment.voiced_samples = torch.zeros(500, 348), 500 * 320
     return segment
 
 

@@ -112,14 +112,14 @@ def rows(free: int | None, paces: Paces, device: torch.device, step_seconds: flo
         yield row(known.name, known.size, Repository(known.name).cached(), free, paces, step_seconds, known.note)
 
 
-def row(model: str, count: Size, cached: str, free: int | None, paces: Paces, step_seconds: float, note: str) -> Row:
+def row(model: str, size: Size, cached: str, free: int | None, paces: Paces, step_seconds: float, note: str) -> Row:
     """What is to be said of a model of this size."""
-    needed = {form.name: needed_bytes(count, form) for form in FORMS}
+    needed = {form.name: needed_bytes(size, form) for form in FORMS}
     fitting = [form for form, wanted in needed.items() if free is None or wanted <= free]
-    memory = tuple(map(size, needed.values()))
+    memory = tuple(map(rounded, needed.values()))
     usable = {form: pace for form, pace in paces.items() if form in fitting}
-    keeps_up = speed(count, usable, step_seconds)
-    return Row(model, size(count.parameters, "").strip(), memory, cached, verdict(fitting, free), keeps_up, note)
+    keeps_up = speed(size, usable, step_seconds)
+    return Row(model, rounded(size.parameters, "").strip(), memory, cached, verdict(fitting, free), keeps_up, note)
 
 
 def verdict(fitting: list[str], free: int | None) -> str:
@@ -131,20 +131,20 @@ def verdict(fitting: list[str], free: int | None) -> str:
     return f"as {fitting[0]}" if fitting else "no"
 
 
-def speed(count: Size, paces: Paces, step_seconds: float) -> str:
+def speed(size: Size, paces: Paces, step_seconds: float) -> str:
     """The most exact form that keeps up, else the one that comes nearest, with its seconds for a second of speech."""
     if not paces:
         return "-"
     longest = max(step_seconds, LONGEST_STEP_SECONDS)
     for step in (step_seconds, longest):
         for form, pace in paces.items():
-            if (load := pace.load(count, step)) <= MOST_BUSY:
+            if (load := pace.load(size, step)) <= MOST_BUSY:
                 return f"as {form}: {load:.2f}" + (f" at {step:g} s" if step > step_seconds else "")
-    load, form = min((pace.load(count, longest), form) for form, pace in paces.items())
+    load, form = min((pace.load(size, longest), form) for form, pace in paces.items())
     return f"no: {load:.1f} as {form}"
 
 
-def size(count: int, unit: str = "B") -> str:
+def rounded(count: int, unit: str = "B") -> str:
     """A count with three digits or so: 10 MB, 4.6 GB, 2.3 B (billion) without a unit."""
     if count < GB:
         return f"{count / 1e6:.0f} M{unit}"

@@ -24,7 +24,7 @@ from model.tasks import Wish
 from streamer.dialects import CUT_SECONDS
 from streamer.dialogue import Opened, attend
 from streamer.events import Done, Error, Event, Final, Finalized, Partial, SpeechStarted, Word
-from streamer.fields import WireError, parse_object, refusing, shown
+from streamer.fields import WireError, parse_object, quoted, refusing
 from streamer.line import Line
 from streamer.options import Options, nearest_endpoint_ms
 from streamer.session import Farewell, Session
@@ -232,7 +232,7 @@ def _take(session: Session, results: Results, message: str | bytes) -> None:
                 session.say(results.unchanged())
             case other:
                 known = "KeepAlive, Finalize, CloseStream, Configure"
-                raise WireError(f"type is {shown(other)}; it must be one of {known}", "SchemaError")
+                raise WireError(f"type is {quoted(other)}; it must be one of {known}", "SchemaError")
     except WireError as wrong:  # the stream goes on
         session.say(error("SchemaError", str(wrong)))
 

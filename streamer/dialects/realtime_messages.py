@@ -18,16 +18,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from streamer.fields import (
+    FLAG,
+    KEYWORDS,
+    OBJECT,
+    SHORT_TEXT,
+    WHOLE,
     WireError,
-    a_flag,
-    a_short_text,
-    a_whole,
-    an_object,
     one_of,
     parse_object,
+    quoted,
     refusing,
-    shown,
-    some_texts,
     value_of,
 )
 from streamer.options import Options, nearest_endpoint_ms
@@ -104,30 +104,30 @@ class Configuration:
                 return replace(self, format="audio/pcm", sample_rate=VLLM_RATE, vllm=True)
             values, within = (_from_beta(update.values) if update.beta else update.values), "session."
             value_of(values, "type", one_of("transcription"), within=within)
-            audio = value_of(values, "audio", an_object, {}, within)
-            given = value_of(audio, "input", an_object, {}, within := f"{within}audio.")
+            audio = value_of(values, "audio", OBJECT, {}, within)
+            given = value_of(audio, "input", OBJECT, {}, within := f"{within}audio.")
             within += "input."
             changed = replace(self, beta=update.beta)
-            if (sound := value_of(given, "format", an_object, within=within)) is not None:
+            if (sound := value_of(given, "format", OBJECT, within=within)) is not None:
                 changed = changed._with_format(sound, f"{within}format.")
-            if (how := value_of(given, "transcription", an_object, within=within)) is not None:
+            if (how := value_of(given, "transcription", OBJECT, within=within)) is not None:
                 changed = changed._with_transcription(how, f"{within}transcription.")
             if "turn_detection" in given:
-                turns = value_of(given, "turn_detection", an_object, within=within)
+                turns = value_of(given, "turn_detection", OBJECT, within=within)
                 changed = changed._with_turns(turns, f"{within}turn_detection.")
             return changed
 
     def _with_format(self, values: dict[str, Any], within: str) -> Configuration:
         kind = value_of(values, "type", one_of(*FORMATS), self.format, within)
-        return replace(self, format=kind, sample_rate=value_of(values, "rate", a_whole, RATES[kind], within))
+        return replace(self, format=kind, sample_rate=value_of(values, "rate", WHOLE, RATES[kind], within))
 
     def _with_transcription(self, values: dict[str, Any], within: str) -> Configuration:
         wish, options = self.options.wish, self.options
         if "language" in values:
-            language = value_of(values, "language", a_short_text, "", within).partition("-")[0]
+            language = value_of(values, "language", SHORT_TEXT, "", within).partition("-")[0]
             wish = replace(wish, language=language or None)
         if "keywords" in values:
-            wish = replace(wish, keywords=tuple(value_of(values, "keywords", some_texts, (), within)))
+            wish = replace(wish, keywords=tuple(value_of(values, "keywords", KEYWORDS, (), within)))
         if (delay := value_of(values, "delay", one_of(*DELAYS), self.delay, within)) is not None:
             options = replace(options, latency=DELAYS[delay], step_ms=None)
         return replace(self, options=replace(options, wish=wish), delay=delay)
@@ -137,7 +137,7 @@ class Configuration:
             return replace(self, turns=None)
         kind = value_of(values, "type", one_of("server_vad", "semantic_vad"), "server_vad", within)
         eagerness = value_of(values, "eagerness", one_of(*EAGERNESS), "auto", within)
-        silence = value_of(values, "silence_duration_ms", a_whole, self.usual_endpoint_ms, within)
+        silence = value_of(values, "silence_duration_ms", WHOLE, self.usual_endpoint_ms, within)
         endpoint = EAGERNESS[eagerness] if kind == "semantic_vad" else nearest_endpoint_ms(silence)
         return replace(self, turns=kind, eagerness=eagerness, options=replace(self.options, endpoint_ms=endpoint))
 
@@ -155,16 +155,16 @@ def parse(text: str | bytes) -> Message:
         case "session.update" if "session" not in values and "model" in values:
             return Update({}, vllm=True)
         case "session.update" | "transcription_session.update" as kind:
-            return Update(value_of(values, "session", an_object, {}), beta=kind != "session.update")
+            return Update(value_of(values, "session", OBJECT, {}), beta=kind != "session.update")
         case "input_audio_buffer.append":
             return Append(_audio(values.get("audio")))
         case "input_audio_buffer.commit":
-            return Commit(value_of(values, "final", a_flag, False))
+            return Commit(value_of(values, "final", FLAG, False))
         case "input_audio_buffer.clear":
             return Clear()
         case other:
             known = "session.update, input_audio_buffer.append, .commit, .clear"
-            raise WireError(f"type is {shown(other)}; a transcription session knows {known}", "unknown_type")
+            raise WireError(f"type is {quoted(other)}; a transcription session knows {known}", "unknown_type")
 
 
 def id_of(text: str | bytes) -> str | None:
@@ -173,7 +173,7 @@ def id_of(text: str | bytes) -> str | None:
         name = parse_object(text, MOST_CHARACTERS).get("event_id") if isinstance(text, str) else None
     except WireError:
         return None
-    return name if a_short_text(name) is None else None
+    return name if SHORT_TEXT.holds(name) else None
 
 
 def new_id(kind: str) -> str:
@@ -219,7 +219,7 @@ def vllm_error(code: str, message: str, _: str | None = None) -> str:
 
 def _audio(text: Any) -> bytes:
     if not isinstance(text, str):
-        raise WireError(f"audio is {shown(text)}; it must be audio in base64", "invalid_audio")
+        raise WireError(f"audio is {quoted(text)}; it must be audio in base64", "invalid_audio")
     try:
         return base64.b64decode(text, validate=True)
     except ValueError as wrong:

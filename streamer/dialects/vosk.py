@@ -19,7 +19,7 @@ from typing import Any
 from model.scripts import joined
 from streamer.dialogue import Opened, attend, receive
 from streamer.events import Done, Event, Final, Finalized, Partial
-from streamer.fields import WireError, an_object, parse_object, shown, texts, value_of
+from streamer.fields import OBJECT, TEXTS, WireError, parse_object, quoted, value_of
 from streamer.line import Line
 from streamer.options import Options
 from streamer.session import Farewell, Session
@@ -46,7 +46,7 @@ class Configuration:
             WireError: names the field, its value and what is allowed.
         """
         within = "config."
-        phrases = value_of(given, "phrase_list", texts, (), within)
+        phrases = value_of(given, "phrase_list", TEXTS, (), within)
         options = self.options.hinted((phrase for phrase in phrases if phrase != UNKNOWN), None)
         rate = _number(given, "sample_rate", self.sample_rate, within)
         return Configuration(options, rate, bool(_number(given, "words", self.words, within)))
@@ -104,7 +104,7 @@ async def _open(socket: Line, sessions: Sessions, address: str) -> Opened:
         values = parse_object(first)
         if "config" not in values:
             break
-        configuration = configuration.updated(value_of(values, "config", an_object, {}))
+        configuration = configuration.updated(value_of(values, "config", OBJECT, {}))
     start = Start(configuration.sample_rate, options=configuration.options)
     session = sessions.open(start, address, answers := Answers(configuration.words))
     take = partial(_take, session, answers, configuration)
@@ -124,8 +124,8 @@ def _take(session: Session, answers: Answers, configuration: Configuration, mess
     elif "reset" in values:
         session.finalize(RESET)
     elif "config" not in values:
-        raise WireError(f"the message is {shown(values)}; it must be audio, a config, reset or eof")
-    elif configuration.updated(value_of(values, "config", an_object, {})) != configuration:
+        raise WireError(f"the message is {quoted(values)}; it must be audio, a config, reset or eof")
+    elif configuration.updated(value_of(values, "config", OBJECT, {})) != configuration:
         raise WireError("a config must come before the audio")
 
 
@@ -137,7 +137,7 @@ def _number(given: dict[str, Any], name: str, default: int, within: str) -> int:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise WireError(f"{within}{name} is {shown(value)}; it must be a number")
+        raise WireError(f"{within}{name} is {quoted(value)}; it must be a number")
     return round(number)
 
 

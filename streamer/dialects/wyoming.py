@@ -23,7 +23,7 @@ from streamer.access import Access
 from streamer.dialects.growing import Growing
 from streamer.dialogue import farewell_for, sending, tell
 from streamer.events import Done, Error, Event, Final, Partial
-from streamer.fields import WireError, a_short_text, a_whole, an_object, parse_object, refusing, shown, texts, value_of
+from streamer.fields import OBJECT, SHORT_TEXT, TEXTS, WHOLE, WireError, parse_object, quoted, refusing, value_of
 from streamer.options import Options
 from streamer.session import Farewell, Hold, Session
 from streamer.sessions import Sessions
@@ -54,7 +54,7 @@ class Message:
         return json.dumps({"type": self.type, **({"data_length": len(data)} if data else {})}) + f"\n{data}"
 
 
-class Transcripts:
+class Chunks:
     """A stream in Wyoming's words: one transcript, growing."""
 
     def __init__(self) -> None:
@@ -123,14 +123,14 @@ class Pipe:
 
     async def _message(self, line: bytes) -> Message:
         values = parse_object(line.decode(errors="replace"))
-        kind = value_of(values, "type", a_short_text, "")
-        data = value_of(values, "data", an_object, {})
+        kind = value_of(values, "type", SHORT_TEXT, "")
+        data = value_of(values, "data", OBJECT, {})
         if behind := await self._behind(values, "data_length", LINE_BYTES):
             data = {**data, **parse_object(behind.decode(errors="replace"), LINE_BYTES)}
         return Message(kind, data, await self._behind(values, "payload_length", PAYLOAD_BYTES))
 
     async def _behind(self, values: dict[str, Any], name: str, most: int) -> bytes:
-        size = value_of(values, name, a_whole) or 0
+        size = value_of(values, name, WHOLE) or 0
         if not 0 <= size <= most:
             raise WireError(f"{name} is {size}; at most {most} bytes are read", "too_big")
         return await self._reader.readexactly(size)
@@ -183,7 +183,7 @@ class Client:
             case "describe":
                 await self.pipe.send(str(Message("info", _info(self.sessions))))
             case "ping":
-                await self.pipe.send(str(Message("pong", {"text": value_of(message.data, "text", a_short_text)})))
+                await self.pipe.send(str(Message("pong", {"text": value_of(message.data, "text", SHORT_TEXT)})))
             case "transcribe":
                 self.options = _wanted(self.sessions.limits.options, message.data)
             case "audio-start":
@@ -201,24 +201,24 @@ class Client:
                 pass  # other events are of other services; the protocol wants them left alone
 
     def _open(self, data: dict[str, Any]) -> Transcript:
-        width, within = value_of(data, "width", a_whole, 2), "the audio's "
+        width, within = value_of(data, "width", WHOLE, 2), "the audio's "
         if width not in WIDTHS:
-            raise WireError(f"{within}width is {shown(width)}; it must be 2 bytes a sample", "bad_audio")
+            raise WireError(f"{within}width is {quoted(width)}; it must be 2 bytes a sample", "bad_audio")
         start = Start(
-            value_of(data, "rate", a_whole, 16_000, within),
+            value_of(data, "rate", WHOLE, 16_000, within),
             WIDTHS[width],
-            value_of(data, "channels", a_whole, 1, within),
+            value_of(data, "channels", WHOLE, 1, within),
             options=self.options,
         )
-        texts = Transcripts()
-        session = self.sessions.open(start, self.address, texts)
+        chunks = Chunks()
+        session = self.sessions.open(start, self.address, chunks)
         hold = self.sessions.attach(session, 0)
-        self._stream = Transcript(session, hold, texts, asyncio.create_task(_tell(self.pipe, session, hold)))
+        self._stream = Transcript(session, hold, chunks, asyncio.create_task(_tell(self.pipe, session, hold)))
         return self._stream
 
     async def _finish(self, stream: Transcript) -> None:
         """Waits for the transcript; the next one may be of other audio, with other wishes."""
-        stream.texts.asked = True
+        stream.chunks.asked = True
         stream.session.end(Farewell(Close.DONE))
         farewell = await stream.hold.farewell
         if farewell.code is not Close.DONE:
@@ -239,7 +239,7 @@ class Transcript:
 
     session: Session
     hold: Hold
-    texts: Transcripts
+    chunks: Chunks
     teller: asyncio.Task[None]
 
     def contradiction(self, data: dict[str, Any]) -> str | None:
@@ -247,7 +247,7 @@ class Transcript:
         incoming = self.session.incoming
         for name, first in (("rate", incoming.sample_rate), ("channels", incoming.channels), ("width", 2)):
             if (now := data.get(name, first)) != first:
-                return f"the audio's {name} is {shown(now)}; it began with {first}"
+                return f"the audio's {name} is {quoted(now)}; it began with {first}"
         return None
 
 
@@ -344,8 +344,8 @@ def error(code: str, message: str) -> str:
 
 
 def _wanted(usual: Options, data: dict[str, Any]) -> Options:
-    names, terms = (value_of(data, name, texts, []) for name in ("transcript_names", "transcript_terms"))
-    language = value_of(data, "language", a_short_text, "").partition("-")[0]
+    names, terms = (value_of(data, name, TEXTS, []) for name in ("transcript_names", "transcript_terms"))
+    language = value_of(data, "language", SHORT_TEXT, "").partition("-")[0]
     with refusing():
         return usual.hinted([*names, *terms], language)
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 from streamer.commit import Evidence, Policy
+from streamer.latency import STEADY
 from streamer.options import Options
 
 STEPS_MS = (300, 600, 900, 1200)
-DEFAULT = Policy()
-DOUBTFUL = DEFAULT.commit[-1]  # asked of words that are not likely
+DOUBTFUL = STEADY.commit[-1]  # asked of words that are not likely
 AT_ONCE = (Evidence(0.0, 1, 0),)
 
 
 def _likely(probability: float, otherwise: Evidence = DOUBTFUL) -> Policy:
-    return replace(DEFAULT, commit=(replace(DEFAULT.commit[0], probability=probability), otherwise))
+    return replace(STEADY, commit=(replace(STEADY.commit[0], probability=probability), otherwise))
 
 
 def _agreed(updates: int, margin_frames: int) -> Policy:
-    return replace(DEFAULT, commit=(Evidence(0.0, updates, margin_frames),))
+    return replace(STEADY, commit=(Evidence(0.0, updates, margin_frames),))
 
 
 EVIDENCE = {
@@ -29,13 +29,13 @@ EVIDENCE = {
     "likely, 0.8": _likely(0.8),
     "likely, 0.5, else 0.8 s": _likely(0.5, Evidence(0.0, 3, 40)),
     "likely, 0.5, else 3 s": _likely(0.5, Evidence(0.0, 6, 150)),
-    "nothing promised": replace(DEFAULT, commit=()),
+    "nothing promised": replace(STEADY, commit=()),
 }
 DISPLAY = {
-    "shown at once": replace(DEFAULT, show=AT_ONCE, patience=1),
-    "shown if two agree": replace(DEFAULT, show=(Evidence(0.0, 2, 10),), patience=1),
-    "the same, kept once": replace(DEFAULT, show=(Evidence(0.0, 2, 10),)),
-    "shown if likely": DEFAULT,
+    "shown at once": replace(STEADY, show=AT_ONCE, patience=1),
+    "shown if two agree": replace(STEADY, show=(Evidence(0.0, 2, 10),), patience=1),
+    "the same, kept once": replace(STEADY, show=(Evidence(0.0, 2, 10),)),
+    "shown if likely": STEADY,
 }
 QUICK_STEPS_MS = (600,)
 COLUMNS = (

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import signal
 import sys
-import tempfile
-import time
-from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 from clients.errors import BadRequestError
-from clients.formats import FORMATS
-from clients.livefile import MOST_NAME_BYTES, part_of
-from model.errors import GraniteStreamError, WishError
+from model.errors import WishError
 from model.tasks import TASKS, Wish
 from streamer.fields import CHANNEL
 from streamer.latency import LATENCIES
@@ -156,11 +149,18 @@ def number(kind: Callable[[str], float], least: float, most: float = math.inf) -
     return parse_number
 
 
-def settle_format(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
-    """`format` is text if nobody says; beside `--events` another one needs a file to go to."""
-    if given.events and given.format is not None and given.output is None:
-        parser.error("--events prints events; --format goes with it only if --output says where")
-    given.format = given.format or "text"
+def refuse_beside_mic(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
+    """Recordings, and how fast they are played, do not go with `--mic`."""
+    if given.files:
+        parser.error("--mic listens to a microphone; leave it out to transcribe recordings")
+    if given.speed is not None:
+        parser.error("--speed is for recordings; a microphone has its own clock")
+
+
+def refuse_terminal(parser: argparse.ArgumentParser, files: Sequence[str]) -> None:
+    """Nobody types a recording."""
+    if "-" in files and sys.stdin.isatty():
+        parser.error("standard input is a terminal; pipe a recording into granite-stream, or name a file")
 
 
 def add_speed(group: Group) -> None:
@@ -187,51 +187,3 @@ def channel(text: str) -> str:
     if not CHANNEL.holds(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a channel's name; it must be {CHANNEL.wanted}")
     return text
-
-
-def outputs(
-    parser: argparse.ArgumentParser, files: Sequence[str], form: str, directory: Path | None
-) -> list[Path | None]:
-    """Where the transcript of each file goes; None is standard output."""
-    if directory is None:
-        if form in ("srt", "vtt") and len(files) > 1:
-            parser.error(f"several files as {form} need --output DIR: each has its own times")
-        return [None] * len(files)
-    stems = ["stdin" if path == "-" else Path(path).stem for path in files]
-    names = [f"{stem}.{FORMATS[form]}" for stem in stems]
-    name, times = Counter(name.casefold() for name in names).most_common(1)[0]  # some file systems ignore case
-    if times > 1:
-        parser.error(f"{times} files would be written to {name}; give each of them its own --output DIR")
-    parts = {part_of(Path(name)).name.casefold(): name for name in names}
-    for name in names:
-        if other := parts.get(name.casefold()):
-            parser.error(f"{name} would be written over while {other} is; give each of them its own --output DIR")
-        if len(os.fsencode(name)) > MOST_NAME_BYTES:
-            parser.error(f"{name} is too long for the name of a file; rename its recording")
-        if (directory / name).is_dir():
-            parser.error(f"{directory / name} is a directory; move it away, or choose another --output DIR")
-    return [directory / name for name in names]
-
-
-def make_directory(directory: Path) -> None:
-    """Makes the directory of `--output`.
-
-    Raises:
-        GraniteStreamError: nothing can be written there.
-    """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory):
-            pass
-    except OSError as error:
-        raise GraniteStreamError(
-            f"--output {directory}: cannot be written ({error.strerror}); choose another directory"
-        ) from None
-
-
-def transcript_path(output: Path | None, save: Path | None, form: str) -> Path | None:
-    """Where the transcript of a microphone goes: a name of its own for each run, so that none is written over."""
-    if output is None:
-        return None
-    stem = save.stem if save else time.strftime("mic-%Y%m%d-%H%M%S")
-    return output / f"{stem}.{FORMATS[form]}"

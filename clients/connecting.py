@@ -22,16 +22,14 @@ from clients.arguments import (
     add_stream_options,
     add_wishes,
     channel,
-    make_directory,
-    outputs,
-    settle_format,
+    refuse_beside_mic,
+    refuse_terminal,
     stream_options,
-    transcript_path,
 )
 from clients.asking import choices, read_token, stream_at
 from clients.background import in_background
 from clients.connection import once_loaded
-from clients.formats import FORMATS
+from clients.outputs import add_transcript, make_directory, outputs, settle_format, transcript_path
 from clients.succession import Succession
 from clients.suspension import Suspension
 from clients.views import Audience
@@ -164,17 +162,13 @@ def parse(arguments: Sequence[str], complain: Complain) -> argparse.Namespace:
 
 def _check_source(parser: Parser, given: argparse.Namespace) -> None:
     if given.mic:
-        if given.files:
-            parser.error("--mic listens to a microphone; leave it out to transcribe recordings")
-        if given.speed is not None:
-            parser.error("--speed is for recordings; a microphone has its own clock")
+        refuse_beside_mic(parser, given)
         return
     if given.microphone or given.save:
         parser.error("--device and --save go with --mic")
     if not given.files:
         parser.error("name a recording, - for standard input, or --mic")
-    if "-" in given.files and sys.stdin.isatty():
-        parser.error("standard input is a terminal; pipe a recording into granite-stream, or name a file")
+    refuse_terminal(parser, given.files)
 
 
 def _parser(complain: Complain) -> Parser:
@@ -192,8 +186,7 @@ def _parser(complain: Complain) -> Parser:
     add("--device", dest="microphone", metavar="NAME", help=device)
     add("--save", type=Path, metavar="FILE", help="keep what the microphone hears as a WAV file (16 kHz, mono)")
     add("--token-file", metavar="FILE", type=Path, help="holds the token that the daemon wants")
-    add("--format", choices=FORMATS, help="of the transcript (default: text)")
-    add("--output", metavar="DIR", type=Path, help="write each transcript to a file there")
+    add_transcript(parser)
     add("--events", action="store_true", help="one JSON event a line")
     add_speed(parser)
     add_stream_options(parser)

@@ -8,7 +8,6 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 from clients.arguments import DONE, INTERRUPTED, Complain
 from clients.display import Display
@@ -16,30 +15,14 @@ from clients.formats import writer
 from clients.keys import Keys
 from clients.live import TOO_SLOW, Captioning, Feed
 from clients.livefile import LiveFile
+from clients.outputs import make_room
 from clients.signals import heeded
 from clients.status import Status
-from model.errors import GraniteStreamError
 from streamer.sound.devices import Device
 from streamer.sound.microphone import Microphone
 from streamer.sound.saving import SavedSound
 
 OpenFeed = Callable[[Captioning, Display], Feed]
-
-
-def make_room(path: Path | None) -> None:
-    """Makes sure that a file can be made there, and that none is written over.
-
-    Raises:
-        GraniteStreamError: it cannot, or one is there.
-    """
-    if path is None:
-        return
-    if path.exists():
-        raise GraniteStreamError(f"{path}: already exists; choose another name, or remove it")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise GraniteStreamError(f"{path.parent}: cannot be written ({error.strerror}); choose another") from None
 
 
 @contextmanager

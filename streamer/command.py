@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
-from pathlib import Path
 from types import FrameType
 
 from clients.arguments import (
@@ -23,11 +22,10 @@ from clients.arguments import (
     add_stream_options,
     add_wishes,
     exit_code,
-    outputs,
-    settle_format,
+    refuse_terminal,
     stream_options,
 )
-from clients.formats import FORMATS
+from clients.outputs import add_transcript, outputs, settle_format
 from clients.signals import heeded
 from model.errors import GraniteStreamError
 
@@ -119,8 +117,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         parser.error("--speed goes with --live or --events; a file is otherwise read as fast as possible")
     options.live = options.live or options.events
     settle_format(parser, options)
-    if options.files.count("-") and sys.stdin.isatty():
-        parser.error("standard input is a terminal; pipe a recording into granite-stream, or name a file")
+    refuse_terminal(parser, options.files)
     options.options = stream_options(parser, options, partials=options.live)
     options.outputs = outputs(parser, options.files, options.format, options.output)
     return options
@@ -136,8 +133,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="any audio or video file; - reads standard input")
-    parser.add_argument("--format", choices=FORMATS, help="of the transcript (default: text)")
-    parser.add_argument("--output", metavar="DIR", type=Path, help="write each transcript to a file there")
+    add_transcript(parser)
 
     live = parser.add_argument_group("live")
     live.add_argument("--live", action="store_true", help="captions as they come, at the speed of speech")

@@ -14,12 +14,11 @@ from clients.arguments import (
     add_model_options,
     add_stream_options,
     add_wishes,
-    settle_format,
+    refuse_beside_mic,
     stream_options,
     tell_devices_apart,
-    transcript_path,
 )
-from clients.formats import FORMATS
+from clients.outputs import add_transcript, settle_format, transcript_path
 
 EPILOG = """\
 keys: m mutes and unmutes, k marks the moment, q quits; so does Ctrl-C, and the last words are still written down
@@ -36,10 +35,7 @@ def parse(arguments: Sequence[str], complain: Complain) -> Namespace:
     """
     parser = _parser(complain)
     given = parser.parse_intermixed_args(arguments)
-    if given.files:
-        parser.error("--mic listens to a microphone; leave it out to transcribe recordings")
-    if given.speed is not None:
-        parser.error("--speed is for recordings; a microphone has its own clock")
+    refuse_beside_mic(parser, given)
     settle_format(parser, given)
     tell_devices_apart(parser, given)
     given.transcript = transcript_path(given.output, given.save, given.format)
@@ -63,9 +59,9 @@ def _parser(complain: Complain) -> Parser:
     add_devices(parser)
     parser.add_argument("--save", type=Path, metavar="FILE", help="keep what is heard as a WAV file (16 kHz, mono)")
     parser.add_argument("--events", action="store_true", help="one JSON event a line")
-    parser.add_argument("--format", choices=FORMATS, help="of the transcript (default: text)")
-    where = "write the transcript to a file there, final by final; it is called like --save, or by date and time"
-    parser.add_argument("--output", metavar="DIR", type=Path, help=where)
+    add_transcript(
+        parser, "write the transcript to a file there, final by final; it is called like --save, or by date and time"
+    )
     add_stream_options(parser)
     add_wishes(parser)
     add_model_options(parser)

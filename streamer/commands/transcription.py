@@ -11,7 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from types import FrameType
 
-from clients.arguments import Complain, make_directory
+from clients.arguments import Complain
+from clients.outputs import make_directory
 from clients.progress import ProgressBar
 from clients.suspension import Suspension
 from clients.views import Audience

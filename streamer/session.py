@@ -104,7 +104,7 @@ class Session:
         self.over = False  # nothing more will be said
         self.finals = 0
         self.speaker: Speaker | None = None  # on a channel, if the client named one
-        self._dialect = dialect or Numbered(start.words)
+        self._dialect = dialect or Numbered(lambda: self.backlog.count + 1, start.words)
         self._observe, self._clock = observe, clock
         self._delays = Delays()
         self._held = bytearray()  # not handed on yet, nor acknowledged

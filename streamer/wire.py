@@ -9,6 +9,7 @@ watch stop?                     ->  watching (event | watching)* | error
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
@@ -183,14 +184,13 @@ def numbered(seq: int, event: Event, words: bool = True) -> str:
 class Numbered:
     """Tells a stream's events in the native protocol: one message each, in the order of their numbers."""
 
-    def __init__(self, words: bool = True) -> None:
-        """`words`: whether finals carry a list of them."""
-        self._words, self._count = words, 0
+    def __init__(self, next_seq: Callable[[], int], words: bool = True) -> None:
+        """Takes who knows the number of the next event, and whether finals carry a list of words."""
+        self._next_seq, self._words = next_seq, words
 
     def render(self, event: Event) -> list[str]:
         """The messages for an event."""
-        self._count += 1
-        return [numbered(self._count, event, self._words)]
+        return [numbered(self._next_seq(), event, self._words)]
 
 
 def watching(channel: str) -> str:

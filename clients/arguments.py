@@ -86,12 +86,12 @@ def stream_options(parser: argparse.ArgumentParser, given: argparse.Namespace, p
         SystemExit: something is out of its bounds, or does not go together.
     """
     try:
-        return Options(partials=partials, wish=Wish(**said(given, WISHES)), **said(given, CHOICES))
+        return Options(partials=partials, wish=Wish(**typed(given, WISHES)), **typed(given, CHOICES))
     except ValueError as error:
         parser.error(str(error))
 
 
-def said(given: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+def typed(given: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
     """Those of the options that the user typed."""
     return {name: value for name in names if (value := getattr(given, name)) is not None}
 

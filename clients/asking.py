@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-from clients.arguments import said
+from clients.arguments import typed
 from clients.connection import Captions, Choices, connect
 from clients.errors import CaptionsError
 from streamer.access import tokens_in
@@ -20,7 +20,7 @@ ENCODING = "pcm_f32le"  # what recordings and microphones give: the daemon hears
 
 def choices(given: Namespace) -> Choices:
     """What of `add_stream_options`, `add_wishes` and `--channel` the daemon has to know; `stream_options` checks it."""
-    return cast(Choices, said(given, (*CHOICES, *WISHES, "channel")))
+    return cast(Choices, typed(given, (*CHOICES, *WISHES, "channel")))
 
 
 def read_token(path: Path | None) -> str | None:

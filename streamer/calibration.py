@@ -8,11 +8,11 @@ import torch
 
 from model.granite import Extension
 from model.speech import GraniteSpeech, Span
-from streamer.estimate import Work
+from streamer.estimate import Update
 from streamer.load import LONGEST_STEP_SECONDS
 
 STREAMS = 4  # at once: what is shared between them is part of the cost
-UPDATE = Work.of(LONGEST_STEP_SECONDS)  # that is timed
+UPDATE = Update.of(LONGEST_STEP_SECONDS)  # that is timed
 WITH_FINAL = 2.0  # a final encodes everything once more
 SPEAKING = 0.7  # of the time
 REPEATS = 5

@@ -52,7 +52,7 @@ PATIENCE_SECONDS = 1.0  # a call that takes longer is not repeated
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class Update:
     """What an update asks of the network."""
 
     frames: int  # to encode
@@ -60,14 +60,14 @@ class Work:
     tokens: float  # to decode, one by one
 
     @classmethod
-    def of(cls, step_seconds: float) -> Work:
+    def of(cls, step_seconds: float) -> Update:
         """An update after so much new audio, in the middle of a segment."""
         frames = round(step_seconds / FRAME_SECONDS) + OVERLAP_FRAMES
         said = round(TOKENS_A_SECOND * SEGMENT_SECONDS / 2)
         return cls(frames, round(frames * EMBEDDINGS_A_FRAME) + INSTRUCTION + said, TOKENS_A_SECOND * step_seconds)
 
     @classmethod
-    def final(cls) -> Work:
+    def final(cls) -> Update:
         """The end of a segment: it is encoded and read once more as a whole."""
         frames = round(SEGMENT_SECONDS / FRAME_SECONDS)
         said = round(TOKENS_A_SECOND * SEGMENT_SECONDS)
@@ -84,31 +84,31 @@ class Pace:
 
     def load(self, size: Size, step_seconds: float) -> float:
         """Seconds of work of a model for a second of speech: it keeps up if there are less than one."""
-        update, final = self._seconds(size, Work.of(step_seconds)), self._seconds(size, Work.final())
+        update, final = self._seconds(size, Update.of(step_seconds)), self._seconds(size, Update.final())
         return update / step_seconds + final / SEGMENT_SECONDS
 
-    def _seconds(self, size: Size, work: Work) -> float:
-        reading = self.token * (1 + work.tokens) + self.position * (work.positions - 1)
-        return size.per_frame * self.frame * work.frames + size.per_token * reading
+    def _seconds(self, size: Size, update: Update) -> float:
+        reading = self.token * (1 + update.tokens) + self.position * (update.positions - 1)
+        return size.per_frame * self.frame * update.frames + size.per_token * reading
 
 
 @torch.inference_mode()
 def measure(network: GraniteSpeech) -> Pace:
     """Times the calls of an update."""
-    work, config = Work.of(STEP_SECONDS), network.config
-    span = Span(torch.zeros(work.frames, config.encoder.input_dim))
-    inputs = torch.zeros(work.positions, config.text.hidden_size, dtype=network.dtype, device=network.device)
-    cache = network.cache(work.positions + 1)
+    update, config = Update.of(STEP_SECONDS), network.config
+    span = Span(torch.zeros(update.frames, config.encoder.input_dim))
+    inputs = torch.zeros(update.positions, config.text.hidden_size, dtype=network.dtype, device=network.device)
+    cache = network.cache(update.positions + 1)
     slot = cache.acquire()
     hearing = _fastest(lambda: network.encode([span]), network.device)
     reading = _fastest(lambda: network.extend([Extension(slot, 0, inputs)], cache), network.device)
-    one = [Extension(slot, work.positions, inputs[:1])]
+    one = [Extension(slot, update.positions, inputs[:1])]
     alone = _fastest(lambda: network.extend(one, cache), network.device)
     per_frame, per_token = weights_met(network)
     return Pace(
-        frame=hearing / work.frames / per_frame,
+        frame=hearing / update.frames / per_frame,
         token=alone / per_token,
-        position=max(0.0, reading - alone) / (work.positions - 1) / per_token,
+        position=max(0.0, reading - alone) / (update.positions - 1) / per_token,
     )
 
 

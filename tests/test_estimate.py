@@ -14,21 +14,21 @@ from model.known import Size
 from model.linear import Bits, Linear
 from model.packed import Int4
 from model.speech import GraniteSpeech, Span
-from streamer.estimate import SEGMENT_SECONDS, SLICE, TOKENS_A_SECOND, Pace, Work, made_up, measure
+from streamer.estimate import SEGMENT_SECONDS, SLICE, TOKENS_A_SECOND, Pace, Update, made_up, measure
 
 CPU = torch.device("cpu")
 
 
 def test_an_update_encodes_what_is_new_and_what_it_overlaps() -> None:
-    update = Work.of(0.6)
+    update = Update.of(0.6)
     assert update.frames == 30 + 30
     assert update.positions == 12 + 16 + TOKENS_A_SECOND * SEGMENT_SECONDS / 2
     assert update.tokens == pytest.approx(2.4)
-    assert Work.final() == Work(300, 60 + 16 + 24, 0)
+    assert Update.final() == Update(300, 60 + 16 + 24, 0)
 
 
 def test_a_load_counts_updates_and_finals() -> None:
-    size, update, final = Size(0, 0, 1000, 10_000), Work.of(0.6), Work.final()
+    size, update, final = Size(0, 0, 1000, 10_000), Update.of(0.6), Update.final()
     frames = update.frames / 0.6 + final.frames / SEGMENT_SECONDS
     assert Pace(1e-3, 0, 0).load(size, 0.6) == pytest.approx(frames)
     alone = (1 + update.tokens) / 0.6 + 1 / SEGMENT_SECONDS
@@ -67,7 +67,7 @@ def test_a_slice_is_a_network_of_the_form_asked_for(
 
 def test_what_a_model_is_thought_to_take_is_near_what_it_takes() -> None:
     network = GraniteSpeech.load("nano")
-    work, size = Work.of(0.6), Size(0, 0, *weights_met(network))
+    work, size = Update.of(0.6), Size(0, 0, *weights_met(network))
     pace = measure(network)
     network.encode([Span(torch.randn(work.frames, 160))])
     began = time.process_time()

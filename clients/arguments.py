@@ -14,10 +14,11 @@ from model.errors import WishError
 from model.tasks import TASKS, Wish
 from streamer.fields import CHANNEL
 from streamer.latency import LATENCIES
-from streamer.options import CHOICES, WISHES, Options
+from streamer.options import BOUNDS, CHOICES, WISHES, Options
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 128 + signal.SIGINT  # exit codes of every command
 QUANTIZE = ("none", "int8", "int4")  # what weights can be packed into
+MOST_THREADS = 1024  # of torch: more than any machine gains from
 SLOWEST = 0.01  # times the speed of speech
 COMPUTE = ("auto", "cpu", "cuda", "mps")  # what --device means for the network; all else is a microphone
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -63,7 +64,7 @@ def add_stream_options(group: Group) -> None:
         ("--endpoint", int, "MS", "endpoint_ms", "of silence that end a segment", plain.endpoint_ms),
         ("--max-segment", float, "S", "max_segment_seconds", "seconds; longer speech is divided", longest),
     ):
-        add(flag, metavar=unit, dest=name, type=number(kind, 1), help=f"{text} (default: {default})")
+        add(flag, metavar=unit, dest=name, type=number(kind, *BOUNDS[name]), help=f"{text} (default: {default})")
 
 
 def add_wishes(parser: argparse.ArgumentParser) -> None:
@@ -106,9 +107,7 @@ def add_model_options(group: Group) -> None:
     packed = "pack the weights into 8 or 4 bits (default: none)"
     group.add_argument("--quantize", default="none", choices=QUANTIZE, help=packed)
     group.add_argument("--compile", action="store_true", help="compile the network first; a start takes minutes")
-    group.add_argument(
-        "--threads", metavar="N", type=number(int, 1), help="processor threads (default: all; serve: but one)"
-    )
+    group.add_argument("--threads", metavar="N", type=threads, help="processor threads (default: all; serve: but one)")
 
 
 def add_compute(group: Group) -> None:
@@ -147,6 +146,11 @@ def number(kind: Callable[[str], float], least: float, most: float = math.inf) -
         return value
 
     return parse_number
+
+
+def threads(text: str) -> float:
+    """Reads how many threads compute."""
+    return number(int, 1, MOST_THREADS)(text)
 
 
 def refuse_beside_mic(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:

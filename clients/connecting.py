@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from clients.address import whole
 from clients.arguments import (
     DONE,
     FAILED,
@@ -29,7 +30,9 @@ from clients.arguments import (
 from clients.asking import choices, read_token, stream_at
 from clients.background import in_background
 from clients.connection import once_loaded
+from clients.errors import CaptionsError
 from clients.outputs import add_transcript, make_directory, outputs, settle_format, transcript_path
+from clients.signals import Departure
 from clients.succession import Succession
 from clients.suspension import Suspension
 from clients.views import Audience
@@ -50,14 +53,13 @@ def main(arguments: Sequence[str], complain: Complain) -> int:
         OSError: captions cannot be written; a broken pipe has a reader that wants no more.
     """
     given = parse(arguments, complain)
-    token = read_token(given.token_file)
     if given.mic:
         from clients.speaking import speak  # loads sound libraries
 
-        return speak(given, token, complain)
+        return speak(given, given.token, complain)
     if given.output:
         make_directory(given.output)
-    return asyncio.run(Visit(given, token, complain).run())
+    return asyncio.run(Visit(given, given.token, complain).run())
 
 
 class Visit:
@@ -74,7 +76,7 @@ class Visit:
         assert everything is not None, "asyncio.run makes a task"
         with suppress(ValueError, RuntimeError):  # not the main thread: it just ends
             loop.add_signal_handler(signal.SIGINT, self._interrupt, everything)
-        code = DONE
+        departure, code = Departure(everything), DONE
         try:
             for path, output in zip(self._given.files, self._given.outputs, strict=True):
                 try:
@@ -83,9 +85,9 @@ class Visit:
                     self._complain(str(error))
                     code = FAILED
         except asyncio.CancelledError:
-            if not self._interruptions:
+            if not (departure.code or self._interruptions):
                 raise
-            return INTERRUPTED
+            return departure.code or INTERRUPTED
         return code
 
     async def _transcribe(self, path: str, output: Path | None) -> None:
@@ -157,6 +159,11 @@ def parse(arguments: Sequence[str], complain: Complain) -> argparse.Namespace:
         given.outputs = outputs(parser, given.files, given.format, given.output)
     stream_options(parser, given)
     given.choices = choices(given)
+    try:
+        whole(given.url)
+        given.token = read_token(given.token_file)
+    except CaptionsError as error:
+        parser.error(str(error))
     return given
 
 

@@ -86,7 +86,11 @@ async def connect(
     Raises:
         CaptionsError: one of `clients.errors`; the first connection is tried only once.
         ValueError: there is no such encoding, or the buffer is too small.
+        TypeError: there is no such choice.
     """
+    if unknown := choices.keys() - Choices.__annotations__.keys():
+        known = ", ".join(Choices.__annotations__)
+        raise TypeError(f"connect() knows no {', '.join(sorted(unknown))}; there are {known}")
     if buffer_seconds < LEAST_BUFFER_SECONDS:
         raise ValueError(f"buffer_seconds is {buffer_seconds:g}; it must be at least {LEAST_BUFFER_SECONDS:g}")
     if encoding not in WIDTHS:

@@ -23,7 +23,15 @@ from websockets.exceptions import (
 from websockets.proxy import get_proxy
 from websockets.uri import parse_uri
 
-from clients.errors import AddressError, CaptionsError, UnreachableError, of_close, of_event, of_status
+from clients.errors import (
+    AddressError,
+    CaptionsError,
+    UnauthorizedError,
+    UnreachableError,
+    of_close,
+    of_event,
+    of_status,
+)
 from streamer.access import is_loopback
 from streamer.heard import LastHeard
 
@@ -49,7 +57,14 @@ class Door:
     """Of one daemon, for one client."""
 
     def __init__(self, url: str, token: str | None, tls: ssl.SSLContext | None) -> None:
-        self.url = url
+        """Takes where it is, and how to get in.
+
+        Raises:
+            UnauthorizedError: no server can have this token.
+        """
+        self.url, token = url, (token or "").strip()  # a file that holds one ends with a line
+        if any(not "!" <= letter <= "~" for letter in token):
+            raise UnauthorizedError(f"{url}: a token has letters, digits and -._~ only; pass one of its --token-file")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         # an address without TLS must not be given a context
         self._tls: dict[str, Any] = {"ssl": tls} if tls is not None and url.startswith("wss:") else {}

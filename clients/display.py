@@ -13,7 +13,7 @@ from clients.formats import clock, mark_text
 from clients.livefile import LiveFile
 from clients.promised import Promised
 from clients.status import Status, line
-from clients.terminal import EventView, TerminalView, can_draw, view_on
+from clients.terminal import EventView, PipeView, TerminalView, can_draw, view_on
 from streamer.events import Event, Final
 
 
@@ -86,6 +86,8 @@ class Display:
         seconds = self._status.seconds
         if self._file:
             self._file.mark(number, seconds)
+        if isinstance(self._captions, PipeView):
+            self._captions.mark(number, seconds)
         if self._screen:
             self._draw(self._screen.say, f"[{mark_text(number, seconds)}]")
 

@@ -15,8 +15,8 @@ MOST_NAME_BYTES = 255  # that file systems take
 
 
 def part_of(path: Path) -> Path:
-    """The name of a transcript as long as it grows: half of one looks like a whole one."""
-    stem, end = path.stem, f".part{path.suffix}"
+    """The name of a transcript as long as it grows: half of one looks like a whole one. No whole one is called so."""
+    stem, end = path.stem, f"{path.suffix}.part"
     while len(os.fsencode(stem + end)) > MOST_NAME_BYTES:
         stem = stem[:-1]
     return path.with_name(stem + end)

@@ -12,14 +12,21 @@ from pathlib import Path
 
 from clients.arguments import Group
 from clients.formats import FORMATS
-from clients.livefile import MOST_NAME_BYTES, part_of
+from clients.livefile import MOST_NAME_BYTES
 from model.errors import GraniteStreamError
 
 
 def add_transcript(group: Group, where: str = "write each transcript to a file there") -> None:
     """`--format` and `--output`; `settle_format` reads them, and `--events` besides."""
     group.add_argument("--format", choices=FORMATS, help="of the transcript (default: text)")
-    group.add_argument("--output", metavar="DIR", type=Path, help=where)
+    group.add_argument("--output", metavar="DIR", type=directory, help=where)
+
+
+def directory(text: str) -> Path:
+    """Reads the name of a directory; a variable that is not set would make an empty one of it."""
+    if not text:
+        raise argparse.ArgumentTypeError("'' is no directory; write . for this one")
+    return Path(text)
 
 
 def settle_format(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
@@ -42,10 +49,7 @@ def outputs(
     name, times = Counter(name.casefold() for name in names).most_common(1)[0]  # some file systems ignore case
     if times > 1:
         parser.error(f"{times} files would be written to {name}; give each of them its own --output DIR")
-    parts = {part_of(Path(name)).name.casefold(): name for name in names}
     for name in names:
-        if other := parts.get(name.casefold()):
-            parser.error(f"{name} would be written over while {other} is; give each of them its own --output DIR")
         if len(os.fsencode(name)) > MOST_NAME_BYTES:
             parser.error(f"{name} is too long for the name of a file; rename its recording")
         if (directory / name).is_dir():

@@ -11,6 +11,7 @@ from clients.asking import stream_at
 from clients.connection import once_loaded
 from clients.console import caption, prepared
 from clients.remote import EXCUSE, RemoteFeed
+from clients.signals import Departure
 from clients.succession import Succession
 from streamer.sound.devices import Device
 from streamer.sound.microphone import chosen
@@ -30,10 +31,17 @@ def speak(given: Namespace, token: str | None, complain: Complain) -> int:
 
 
 async def _speak(given: Namespace, token: str | None, device: Device, complain: Complain) -> int:
-    stream = stream_at(given.url, token, given.choices)
+    stream, task = stream_at(given.url, token, given.choices), asyncio.current_task()
+    assert task is not None, "asyncio.run makes a task"
     async with AsyncExitStack() as stack:
-        with prepared(given, device, f"connecting to {given.url}", complain) as status:
-            captions = await stack.enter_async_context(once_loaded(stream, complain))
+        departure = Departure(task)  # until the run takes the signals over: the last words are worth waiting for then
+        try:
+            with prepared(given, device, f"connecting to {given.url}", complain) as status:
+                captions = await stack.enter_async_context(once_loaded(stream, complain))
+        except asyncio.CancelledError:
+            if not departure.code:
+                raise
+            return departure.code
         return await caption(
             given,
             device,

@@ -7,8 +7,12 @@ cursor, so a redraw needs no knowledge of the old width.
 
 from __future__ import annotations
 
+import codecs
+import json
 import os
+import re
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol, TextIO
 
 from rich.cells import cell_len
@@ -24,6 +28,7 @@ WRAP_OFF, WRAP_ON = "\x1b[?7l", "\x1b[?7h"
 ERASE_LINE, ERASE_BELOW = "\x1b[K", "\x1b[J"
 CLEAN = f"\r{ERASE_BELOW}{WRAP_ON}{SHOW_CURSOR}"
 DIM, PLAIN = "\x1b[2m", "\x1b[0m"
+NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
 class View(Protocol):
@@ -39,8 +44,9 @@ class View(Protocol):
 class PipeView:
     """Finals only, in some format, flushed one by one, for a program that reads along."""
 
-    def __init__(self, out: TextIO, writer: Writer) -> None:
-        self._out, self._writer = out, writer
+    def __init__(self, out: TextIO, writer: Writer, spell: Callable[[str], str] = str) -> None:
+        """`spell` puts what is written into letters that `out` has."""
+        self._out, self._writer, self._spell = out, writer, spell
         self._unfinished_seconds: float | None = None  # of audio in what has been written and has no end yet
 
     def show(self, event: Event) -> None:
@@ -53,6 +59,10 @@ class PipeView:
                 self._unfinished_seconds = None
                 self._write(self._writer.finish(event.audio_seconds))
 
+    def mark(self, number: int, seconds: float) -> None:
+        """Writes a mark."""
+        self._write(self._writer.mark(number, seconds))
+
     def close(self) -> None:
         """Writes what the format ends with, if the run has failed before: what was final is not lost."""
         if self._unfinished_seconds is not None:
@@ -60,7 +70,7 @@ class PipeView:
 
     def _write(self, text: str) -> None:
         if text:
-            self._out.write(text)
+            self._out.write(self._spell(text))
             self._out.flush()
 
 
@@ -72,7 +82,7 @@ class EventView:
 
     def show(self, event: Event) -> None:
         """Writes the event."""
-        self._out.write(event.to_json() + "\n")
+        self._out.write(json_for(self._out, event.to_json()) + "\n")
         self._out.flush()
 
     def close(self) -> None:
@@ -189,7 +199,14 @@ def view_on(
         return EventView(out)
     if live and form == "text" and can_draw(out):
         return TerminalView(out, status=status)
-    return PipeView(out, writer(form, model))
+    return PipeView(out, writer(form, model), partial(json_for, out) if form == "json" else str)
+
+
+def json_for(out: TextIO, text: str) -> str:
+    """JSON with all its letters, whatever `out` can encode: to readers JSON is UTF-8, or has them escaped."""
+    if codecs.lookup(out.encoding or "utf-8").name == "utf-8":
+        return text
+    return NOT_ASCII.sub(lambda letter: json.dumps(letter[0])[1:-1], text)
 
 
 def can_draw(stream: TextIO) -> bool:

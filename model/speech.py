@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -98,7 +99,12 @@ class GraniteSpeech(nn.Module):
         Raises:
             CheckpointError: the checkpoint cannot be used; the message says why and what to do.
             GraniteStreamError: nothing can be compiled here; as above.
+            ValueError: there is no such way to quantize, or the type is none of floating point.
         """
+        if quantize not in get_args(Bits):
+            raise ValueError(f"quantize is {quantize!r}; it must be one of {', '.join(get_args(Bits))}")
+        if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+            raise ValueError(f"dtype is {dtype!r}; it must be torch.float32, torch.bfloat16 or torch.float16")
         name, device = str(model), torch.device(device)
         kept: Kept = quantize
         if dtype is None and name == "nano" and quantize == "none":

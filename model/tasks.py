@@ -57,6 +57,8 @@ class Wish:
         """
         if self.task not in (None, *TASKS):
             raise WishError(f"task is {self.task!r}; it must be one of {', '.join(TASKS)}")
+        if self.prompt is not None and not self.prompt.strip():
+            raise WishError("the prompt is empty; say what is to be done, or leave it out")
         if self.prompt is not None and self.chosen:
             raise WishError(f"a prompt says all that is to be done; leave out either it or {', '.join(self.chosen)}")
         if self.speakers and self.times:

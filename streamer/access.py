@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 # What browsers offer beside their token, as they cannot send headers, and what is chosen: ours, OpenAI's, Deepgram's.
-SUBPROTOCOLS = ("granite-stream", "realtime", "token")
+SUBPROTOCOLS = ("granite-stream", "realtime", "token", "bearer")
 TOKEN_PREFIXES = ("bearer.", "openai-insecure-api-key.")
 SCHEMES = ("bearer", "token")  # of an Authorization header
 TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,256}")  # fits a header and a subprotocol as it is
@@ -187,7 +187,7 @@ def _token(request: Request) -> str:
     if scheme.lower() in SCHEMES:
         return token.strip()
     offered = [each.strip() for each in request.subprotocols.split(",")]
-    if offered[0] == "token" and len(offered) == 2:
+    if offered[0] in SCHEMES and len(offered) > 1:  # Deepgram's; its own name for the session may follow
         return offered[1]
     return next(
         (each.removeprefix(start) for each in offered for start in TOKEN_PREFIXES if each.startswith(start)), ""

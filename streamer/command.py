@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
+from importlib.metadata import version
 from types import FrameType
 
 from clients.arguments import (
@@ -68,6 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given and given[0] in COMMANDS:
             return int(import_module(COMMANDS[given[0]]).main(given[1:], complain))
         options = parse(given)
+        if not any(path == "-" or os.path.exists(path) for path in options.files):
+            for path in options.files:
+                complain(f"{path}: no such file; check the path")
+            return FAILED
         from streamer.commands.transcription import Transcription  # loads torch
 
         return DONE if Transcription(options, complain).run() else FAILED
@@ -133,6 +138,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="any audio or video file; - reads standard input")
+    parser.add_argument("--version", action="version", version=f"granite-stream {version('granite-stream')}")
     add_transcript(parser)
 
     live = parser.add_argument_group("live")

@@ -114,7 +114,7 @@ class Stream:
         self._marks.append((self._audio.end, name))
 
     def _check(self) -> None:
-        if self._ended:
+        if self._ended or (self.done and self.failure is None):
             raise ValueError("the stream has ended; open another one")
 
     def end(self) -> None:

@@ -11,6 +11,7 @@ import time
 import wave
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -200,7 +201,8 @@ def test_a_folder_that_may_not_be_written_says_so(run: Run, tmp_path: Path) -> N
         ["a.wav", "--events", "--format", "srt"],
         ["a.wav", "b.wav", "--format", "srt"],
         ["one/talk.wav", "two/Talk.mp3", "--output", "."],
-        ["talk.part.wav", "talk.wav", "--output", "."],
+        ["talk.wav", "--output", ""],
+        ["a.wav", "--threads", "100000"],
         ["a.wav", "--mic"],
         ["a.wav", "--task", "sing"],
         ["a.wav", "--task", "translate"],
@@ -233,6 +235,16 @@ def test_what_the_model_cannot_do_is_wrong_usage(run: Run, wish: list[str], mess
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith(f"granite-stream: {message}")
     assert result.err.count("\n") == 1
+
+
+def test_a_file_that_is_not_there_is_told_before_anything_is_loaded(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "streamer.commands.transcription", None)  # whoever imports it fails
+    assert run("serv") == Result(1, "", "granite-stream: serv: no such file; check the path\n")
+
+
+def test_its_version_is_told() -> None:
+    told = subprocess.run([*COMMAND, "--version"], capture_output=True, check=True, text=True)
+    assert told.stdout == f"granite-stream {version('granite-stream')}\n"
 
 
 def test_what_every_model_does_changes_nothing(run: Run) -> None:
@@ -333,7 +345,7 @@ def test_an_interruption_leaves_a_file_that_says_it_is_not_whole(tmp_path: Path)
         (part,) = tmp_path.iterdir()
         assert process.stderr.read() == f"granite-stream: {part} is as far as it was heard\n"
     assert process.returncode == 130
-    assert part.name == "talk.part.srt"
+    assert part.name == "talk.srt.part"
     assert [word for cue in srt.parse(part.read_text()) for word in cue.content.split()] == shown.split()
 
 
@@ -342,10 +354,27 @@ def test_a_crash_loses_nothing_that_was_final_and_leaves_the_older_transcript(tm
     with start(TALK, "--live", "--speed", "4", "--format", "srt", "--output", str(tmp_path)) as process:
         shown = process.stdout.readline()
         process.kill()
-    part = tmp_path / "talk.part.srt"
+    part = tmp_path / "talk.srt.part"
     words = [word for cue in srt.parse(part.read_text()) for word in cue.content.split()]
     assert words[: len(shown.split())] == shown.split()
     assert (tmp_path / "talk.srt").read_text() == "of yesterday"
+
+
+def test_one_interruption_ends_the_wait_for_a_live_pipe_and_what_was_heard_is_written(tmp_path: Path) -> None:
+    with open_recording(TALK) as recording:
+        path = write(tmp_path / "talk.wav", np.concatenate(list(recording.chunks(16_000))))
+    with start("-", "--live", "--events", stdin=subprocess.PIPE) as process:
+        process.stdin.buffer.write(path.read_bytes()[:200_000])
+        process.stdin.flush()
+        for line in process.stdout:
+            if json.loads(line)["type"] == "final":
+                break
+        time.sleep(1)  # it waits for more
+        process.send_signal(signal.SIGINT)
+        last = process.stdout.readlines()
+        process.wait(30)
+    assert process.returncode == 130
+    assert json.loads(last[-1])["type"] == "done"
 
 
 def test_interruptions_end_the_wait_for_a_silent_pipe(tmp_path: Path) -> None:

@@ -304,7 +304,7 @@ async def test_an_end_before_the_last_word_leaves_a_file_that_says_it_is_not_who
 ) -> None:
     monkeypatch.setattr(succession, "OUTAGE_SECONDS", 0.0)
     visit = asyncio.create_task(connect(there.url, TALK, "--format", "json", "--output", tmp_path))
-    part = tmp_path / "talk.part.json"
+    part = tmp_path / "talk.json.part"
     await until(part.exists)  # the first final
     there.server.sessions.drain()
     result = await visit
@@ -312,6 +312,20 @@ async def test_an_end_before_the_last_word_leaves_a_file_that_says_it_is_not_who
     assert result.err.splitlines() == [f"{part} is as far as it was heard", str(of_close(1012, ""))]
     assert json.loads(part.read_text())["text"].split() == result.out.split()
     assert os.listdir(tmp_path) == [part.name]
+
+
+@pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGHUP])
+async def test_who_is_told_to_leave_does_and_keeps_what_was_said(
+    there: Service, tmp_path: Path, name: signal.Signals
+) -> None:
+    process = await start(there.url, TALK, "--speed", 4, "--output", tmp_path)
+    part = tmp_path / "talk.txt.part"
+    async with asyncio.timeout(60):
+        await until(part.exists)
+        process.send_signal(name)
+        _, err = await process.communicate()
+    assert process.returncode == 128 + name
+    assert err == f"granite-stream: {part} is as far as it was heard\n".encode()
 
 
 async def test_standard_input_is_streamed_and_its_silence_can_be_interrupted(there: Service) -> None:

@@ -424,6 +424,15 @@ def test_neither_torch_nor_numpy_is_loaded() -> None:
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
+async def test_what_was_misspelt_is_refused() -> None:
+    with pytest.raises(TypeError, match="knows no latncy; there are latency"):
+        async with connect("localhost", latncy="low"):  # type: ignore[call-arg]
+            pass
+    with pytest.raises(UnauthorizedError, match="a token has letters, digits"):
+        async with connect("localhost", token="a token of some words"):
+            pass
+
+
 async def test_a_buffer_that_is_full_between_two_acks_is_refused() -> None:
     with pytest.raises(ValueError, match=r"buffer_seconds is 0\.3"):
         async with connect("localhost", buffer_seconds=0.3):

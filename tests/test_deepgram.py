@@ -157,9 +157,13 @@ async def test_audio_behind_the_end_is_left_alone():
 
 async def test_a_model_that_formats_nothing_is_asked_for_nothing():
     async with running() as here:
-        for plain, expected in ((False, Wish(punctuate=True)), (True, Wish())):
+        for plain, asked, expected in (
+            (False, "punctuate", Wish(punctuate=True)),
+            (False, "smart_format", Wish(punctuate=True)),
+            (True, "punctuate", Wish()),
+        ):
             here.worker.plain = plain
-            async with dialing(url(here, f"{RAW}&punctuate=true")) as socket:
+            async with dialing(url(here, f"{RAW}&{asked}=true")) as socket:
                 await say(socket, "CloseStream")
                 assert (await hear_all(socket)).code == 1000
             assert here.worker.feeds[-1].options.wish == expected
@@ -172,6 +176,8 @@ async def test_a_model_that_formats_nothing_is_asked_for_nothing():
     [
         ({"additional_headers": {"Authorization": f"Token {KEY}"}}, None),
         ({"subprotocols": ["token", KEY]}, "token"),
+        ({"subprotocols": ["token", KEY, "x-deepgram-session-id", "0c5b"]}, "token"),  # as its JavaScript has it
+        ({"subprotocols": ["bearer", KEY, "x-deepgram-session-id", "0c5b"]}, "bearer"),
     ],
 )
 async def test_the_key_is_the_token(how, chosen):

@@ -101,6 +101,17 @@ def test_a_status_line_makes_room_for_finals_on_the_same_terminal() -> None:
         assert screen.lines[2].startswith("▯▯▯▯▯▯▯▯▯▯   1:05   Desk")
 
 
+def test_a_pipe_gets_the_marks_as_a_file_does(tmp_path: Path) -> None:
+    out, file = io.StringIO(), LiveFile(tmp_path / "it.vtt", writer("vtt", "nano"))
+    with Display(out, io.StringIO(), lambda _: None, Status("Desk", 65.0), form="vtt", file=file) as display:
+        for event in SAID[:-1]:
+            display.show(event)
+        display.mark(1)
+        display.show(Done(70.0))
+    assert "mark 1 at 1:05" in out.getvalue()
+    assert out.getvalue() == (tmp_path / "it.vtt").read_text()
+
+
 @pytest.mark.parametrize("options", [{}, {"events": True}, {"form": "srt"}])
 def test_when_its_window_is_closed_the_file_still_gets_the_last_words(tmp_path: Path, options: dict) -> None:
     ours, theirs = os.openpty()

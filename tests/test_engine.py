@@ -15,6 +15,14 @@ def finals(events):
     return [(event.segment, event.start, event.end, event.text) for event in events if isinstance(event, Final)]
 
 
+def test_a_stream_that_was_closed_takes_no_more_audio(engine, spoken):
+    stream = engine.open()
+    stream.feed(spoken[0].samples[:16_000])
+    engine.close(stream)
+    with pytest.raises(ValueError, match="the stream has ended"):
+        stream.feed(spoken[0].samples[16_000:])
+
+
 def test_many_speakers_at_once_get_each_what_they_would_get_alone(engine, spoken):
     voices = [each.samples for each in spoken[::3]]
     alone = []

@@ -185,3 +185,10 @@ def test_packed_nano_hears_what_it_heard() -> None:
     features = whole.features(samples)
     one, other = (network.encode([Span(features)])[0].embeddings.float() for network in (whole, light))
     assert (one - other).norm() < 0.1 * one.norm()
+
+
+def test_what_nobody_can_load_is_refused():
+    with pytest.raises(ValueError, match="quantize is 'int2'; it must be one of none, int8, int4"):
+        GraniteSpeech.load("nano", quantize="int2")
+    with pytest.raises(ValueError, match=r"it must be torch\.float32, torch\.bfloat16"):
+        GraniteSpeech.load("nano", torch.int8)

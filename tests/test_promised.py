@@ -46,13 +46,13 @@ def test_of_a_recording(tmp_path: Path, form: str) -> None:
     with Audience(out, lambda _: None, given, "nano", path) as audience:
         for event in SAID:
             audience.show(event)
-    assert "the quick" in (tmp_path / f"talk.part.{form}").read_text()
+    assert "the quick" in (tmp_path / f"talk.{form}.part").read_text()
     assert out.getvalue() == "so\nthe quick\n"
 
 
 def test_what_an_interrupted_run_has_left_is_there_until_there_is_more(tmp_path: Path) -> None:
     given = Namespace(format="text", events=False, live=True)
-    part, path = tmp_path / "talk.part.txt", tmp_path / "talk.txt"
+    part, path = tmp_path / "talk.txt.part", tmp_path / "talk.txt"
     part.write_text("two hours")
     with Audience(io.StringIO(), print, given, "nano", path) as audience:
         audience.show(Partial(0, 0.0, 1.0, "", "so"))
@@ -78,7 +78,7 @@ def test_what_a_full_disk_does_not_take_is_shown_and_the_terminal_left_clean(
     monkeypatch.setenv("TERM", "xterm")
     given, out = Namespace(format="text", events=False, live=True), Terminal()
     recorded = Audience(out, lambda _: None, given, "nano", tmp_path / "talk.txt")
-    with no_room_beyond(1), pytest.raises(OSError, match=f"large: '{tmp_path / 'talk.part.txt'}'"):
+    with no_room_beyond(1), pytest.raises(OSError, match=f"large: '{tmp_path / 'talk.txt.part'}'"):
         show_all(recorded)
     assert out.getvalue().endswith(CLEAN)
     file, out = LiveFile(tmp_path / "it.txt", writer("text", "nano")), Terminal()

@@ -156,7 +156,27 @@ def test_a_pipe_is_read_while_it_is_written(tmp_path: Path, name: str, codec: st
     assert held_back == [name != "a.mp3"], "of which FFmpeg reads so much to know what it is"
 
 
-@pytest.mark.parametrize(("name", "codec"), [("a.mp3", "libmp3lame"), ("a.flac", "flac")])
+def test_what_no_pipe_can_carry_is_not_called_damaged(tmp_path: Path) -> None:
+    noise, pipe = np.random.default_rng(0).uniform(-0.5, 0.5, 60 * SAMPLE_RATE).astype(np.float32), tmp_path / "pipe"
+    path = write(tmp_path / "a.m4a", noise, codec="aac")  # its index comes last, and behind what FFmpeg keeps
+    os.mkfifo(pipe)
+    player = threading.Thread(target=lambda: pipe.write_bytes(path.read_bytes()))
+    player.start()
+    with pytest.raises(AudioError, match="mp4 and m4a often cannot"), open_recording(str(pipe)) as recording:
+        list(recording.chunks(16_000))
+    player.join()
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("a.mp3", "libmp3lame"),
+        ("a.flac", "flac"),
+        ("a.wav", "pcm_s16le"),
+        ("a.webm", "libopus"),
+        ("a.wav", "pcm_f32le"),
+    ],
+)
 def test_of_a_truncated_recording_what_is_there_is_read(tmp_path: Path, name: str, codec: str) -> None:
     path = write(tmp_path / name, tone(10.0), codec=codec)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

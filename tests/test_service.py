@@ -66,6 +66,15 @@ async def serving(*arguments, **environment):
             await process.wait()
 
 
+async def test_it_can_be_stopped_while_it_loads():
+    for line in ("listening", "stopping"):  # the second one while torch is being loaded, or as early
+        async with serving() as running:
+            await running.line("listening")
+            await asyncio.sleep(2 if line == "stopping" else 0)
+            running.process.send_signal(signal.SIGTERM)
+            assert await running.end() == 0
+
+
 async def test_from_start_to_drain(tmp_path):
     (tmp_path / "tokens").write_text(TOKEN)
     told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

@@ -69,6 +69,7 @@ def test_a_task_is_asked_for_in_the_words_of_the_cards(options: dict[str, object
         ({"task": "sing"}, "task is 'sing'; it must be one of transcribe, translate"),
         ({"prompt": "Write.", "task": "translate", "target_language": "fr"}, "either it or task, target_language"),
         ({"prompt": "Write \udcff."}, "prompt holds half of a character"),
+        ({"prompt": " "}, "the prompt is empty"),
         ({"keywords": "Ada"}, "keywords is the text 'Ada'; it must be a list of texts"),
         ({"keywords": ["Ada", "\ud800"]}, "keywords holds half of a character"),
         ({"prompt": "Write.", "times": True}, "either it or times"),

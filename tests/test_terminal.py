@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from clients.formats import writer
 from clients.plain import printable
 from clients.suspension import Suspension
-from clients.terminal import EventView, PipeView, TerminalView, wrapped
+from clients.terminal import EventView, PipeView, TerminalView, view_on, wrapped
 from streamer.events import Done, Event, Final, Partial, SpeechStarted
 
 DIM, PLAIN = "\x1b[2m", "\x1b[0m"
@@ -73,6 +73,18 @@ def test_committed_words_are_plain_and_the_draft_is_dimmed() -> None:
     assert wrapped("", "the", 40) == [f"{DIM}the{PLAIN}"]
     assert wrapped("the", "", 40) == ["the"]
     assert wrapped("", "", 40) == []
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "utf-8"])
+def test_json_keeps_its_letters_whatever_a_pipe_can_encode(encoding: str) -> None:
+    said, raw = Final(0, 0.0, 1.0, "東京 und Köln 🎙"), io.BytesIO()
+    out = io.TextIOWrapper(raw, encoding=encoding, errors="replace")
+    EventView(out).show(said)
+    view = view_on(out, "json", "nano")
+    view.show(said)
+    view.show(Done(1.0))
+    event, transcript = map(json.loads, raw.getvalue().decode().splitlines())
+    assert event["text"] == transcript["text"] == said.text
 
 
 def test_lines_break_between_words() -> None:

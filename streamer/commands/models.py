@@ -10,7 +10,7 @@ from typing import TextIO
 
 import torch
 
-from clients.arguments import DONE, Complain, Parser, add_compute, number
+from clients.arguments import DONE, Complain, Parser, add_compute, number, threads
 from model.checkpoint import size_of
 from model.files import NANO
 from model.hub import Repository
@@ -73,7 +73,7 @@ def parse(arguments: Sequence[str], complain: Complain) -> Namespace:
         default=step,
         help=f"of new audio between two updates (default: {step})",
     )
-    parser.add_argument("--threads", metavar="N", type=number(int, 1), help="processor threads to use")
+    parser.add_argument("--threads", metavar="N", type=threads, help="processor threads to use")
     add_compute(parser)
     return parser.parse_args(arguments)
 

@@ -8,8 +8,9 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from websockets.asyncio.server import Server as Listener
 
@@ -58,7 +59,7 @@ async def run(serving: Serving, load_engine: Callable[[], Engine], complain: Com
         loaded = in_thread(load_engine)
         await _first(loaded, stop)
         if not loaded.done():
-            return DONE  # asked to stop while loading; the thread dies with the process
+            _end_loading()
         try:
             engine = loaded.result()
         except GraniteStreamError as error:
@@ -121,6 +122,12 @@ def _stop_signal() -> asyncio.Future[None]:
     for name in (signal.SIGTERM, signal.SIGINT, *heeded(signal.SIGHUP)):
         loop.add_signal_handler(name, take)
     return stop
+
+
+def _end_loading() -> NoReturn:
+    """Asked to stop while loading: the thread is in the midst of torch, and must not outlive the interpreter."""
+    sys.stderr.flush()
+    os._exit(DONE)
 
 
 def _load(serving: Serving) -> Engine:

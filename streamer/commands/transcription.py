@@ -34,6 +34,12 @@ class Interruption:
 
     def __init__(self) -> None:
         self.requested = False
+        self._recording: Recording
+
+    def of(self, recording: Recording) -> Interruption:
+        """Interrupts this one, also while it waits for what a silent pipe brings."""
+        self._recording = recording
+        return self
 
     def __enter__(self) -> Interruption:
         self._before = signal.signal(signal.SIGINT, self._take)
@@ -43,9 +49,9 @@ class Interruption:
         signal.signal(signal.SIGINT, self._before)
 
     def _take(self, _signal: int, _frame: FrameType | None) -> None:
-        if self.requested:
+        again, self.requested = self.requested, True
+        if again or self._recording.waits:
             raise KeyboardInterrupt
-        self.requested = True
 
 
 class Transcription:
@@ -71,7 +77,7 @@ class Transcription:
             try:
                 with open_recording(path) as recording:
                     engine = self._engine  # loaded for the first recording that can be read
-                    with self._interruption:
+                    with self._interruption.of(recording):
                         self._transcribe(recording, engine, output)
                     if self._interruption.requested:
                         raise KeyboardInterrupt

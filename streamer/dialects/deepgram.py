@@ -88,7 +88,8 @@ def _wish(given: dict[str, list[str]], usual: Wish) -> Wish:
 def _formatted(given: dict[str, list[str]], wish: Wish) -> Wish:
     """And what may be: these clients ask for it by habit."""
     speakers = _flag(given, "diarize") or "diarize_model" in given
-    punctuate = _flag(given, "punctuate") and not speakers  # no model does both
+    # smart formatting holds punctuation; no model writes both it and speakers
+    punctuate = (_flag(given, "punctuate") or _flag(given, "smart_format")) and not speakers
     try:
         return replace(wish, speakers=wish.speakers or speakers, punctuate=punctuate or wish.punctuate)
     except ValueError:  # it does not go with the rest, such as keyterms or the service's own prompt

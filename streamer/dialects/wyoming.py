@@ -17,6 +17,7 @@ import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import Any, TypeVar
 
 from streamer.access import Access
@@ -352,7 +353,7 @@ def _wanted(usual: Options, data: dict[str, Any]) -> Options:
 
 def _info(sessions: Sessions) -> dict[str, Any]:
     """What Home Assistant shows of this service."""
-    about = {"attribution": {"name": NAME, "url": ADDRESS}, "installed": True, "version": None}
+    about = {"attribution": {"name": NAME, "url": ADDRESS}, "installed": True, "version": version(NAME)}
     heard = {
         "name": sessions.model,
         "description": "Granite Speech, live",

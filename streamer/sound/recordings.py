@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import select
 import stat
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,8 @@ GAP_SECONDS = 0.2  # a hole in the timestamps longer than this becomes silence, 
 BROKEN_CLOCK_SECONDS = 3600.0  # a longer hole is a broken clock and is passed over
 CUT_SHORT_SECONDS = 0.5  # less than the header promised by more than this: the file is cut short
 UNINDEXED = {"aac", "ac3", "eac3", "dts"}  # bare streams without a header: FFmpeg only guesses their duration
+UNKNOWN_WAV_BYTES = 0x7FFF_F000  # sizes from here on stand for one that was not known when the file was begun
+MOST_WAV_CHUNKS = 100  # before the sound: others are no WAV files that anybody made
 MP3_INDEXES = (b"Xing", b"Info", b"VBRI")  # what the first frame of an MP3 holds that has such a header
 
 
@@ -48,11 +51,20 @@ class Recording:
         guessed = kind in UNINDEXED or (kind == "mp3" and not file.has_mp3_index())
         if stream.duration and not guessed:
             self._promised_seconds = float(stream.duration * stream.time_base)
+        if kind == "wav":  # of one that is cut short FFmpeg tells what is left
+            self._promised_seconds = file.wav_seconds() or self._promised_seconds
+        elif "matroska" in kind and container.duration and not container.streams.video:  # a picture may last longer
+            self._promised_seconds = container.duration / av.time_base
         self.duration_seconds = self._promised_seconds
         if self.duration_seconds is None and container.duration:
             self.duration_seconds = container.duration / av.time_base
         self._read_seconds = 0.0
         self._damaged = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is being read at this moment: `KeyboardInterrupt` ends it then, as if no more had come."""
+        return self._file.waits
 
     @property
     def more_has_come(self) -> bool:
@@ -128,6 +140,8 @@ class Recording:
         short = promised is not None and promised - self._read_seconds > CUT_SHORT_SECONDS
         if not (self._damaged or short):
             return
+        if not self._read_seconds and self.is_pipe:
+            raise AudioError(f"{self.name}: {_no_recording(STANDARD_INPUT)}")
         if not self._read_seconds:
             raise AudioError(f"{self.name}: nothing in it can be decoded; it is damaged, fetch or record it again")
         of = f" of {promised:.1f}" if promised else ""
@@ -190,14 +204,20 @@ class _File(io.FileIO):
     Unbuffered: a read gives what is there, so that a live pipe is heard at once.
     """
 
+    waits = False  # for what a pipe has not brought yet
     _interrupted = False
 
     def read(self, size: int | None = -1) -> bytes | None:  # type: ignore[override]
+        if self._interrupted:
+            return b""
         try:
+            self.waits = True
             return super().read(size)
         except KeyboardInterrupt:
             self._interrupted = True
             return b""
+        finally:
+            self.waits = False
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """Moves to a place, or gives -1 where there is none: a damaged file names places before its beginning."""
@@ -209,6 +229,26 @@ class _File(io.FileIO):
     def raise_interrupt(self) -> None:
         if self._interrupted:
             raise KeyboardInterrupt
+
+    def wav_seconds(self) -> float | None:
+        """How long a WAV file says it is: bytes of its data by those of a second. None: it does not know."""
+        if not self.seekable():
+            return None
+        place, second_bytes, seconds = self.tell(), 0, None
+        self.seek(12)  # behind RIFF, a size, WAVE
+        for _ in range(MOST_WAV_CHUNKS):
+            if len(head := self.read(8) or b"") < 8:
+                break
+            (name, size), start = struct.unpack("<4sI", head), self.tell()
+            if name == b"fmt ":
+                second_bytes = int.from_bytes((self.read(12) or b"")[8:], "little")
+            elif name == b"data":
+                if second_bytes and 0 < size < UNKNOWN_WAV_BYTES:
+                    seconds = size / second_bytes
+                break
+            self.seek(start + size + size % 2)  # chunks begin at even places
+        self.seek(place)
+        return seconds
 
     def has_mp3_index(self) -> bool:
         """Whether an MP3 says how long it is; of a pipe, FFmpeg guesses nothing. What is read next stays the same."""

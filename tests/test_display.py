@@ -55,7 +55,7 @@ def test_a_terminal_shows_everything_in_one_place() -> None:
 def test_a_pipe_gets_finals_and_the_status_line_goes_to_the_other_stream() -> None:
     out, err = io.StringIO(), Terminal()
     complaints, _ = show(out, err)
-    assert out.getvalue() == "the quick brown fox\n"
+    assert out.getvalue() == "the quick brown fox\n[mark 1 at 1:05]\n"
     assert complaints == []
     assert "[1:05 Desk is gone]" in err.getvalue()
     assert "▯▯▯▯▯▯▯▯▯▯" in err.getvalue()
@@ -108,7 +108,7 @@ def test_a_pipe_gets_the_marks_as_a_file_does(tmp_path: Path) -> None:
             display.show(event)
         display.mark(1)
         display.show(Done(70.0))
-    assert "mark 1 at 1:05" in out.getvalue()
+    assert "NOTE mark 1 at 00:01:05" in out.getvalue()
     assert out.getvalue() == (tmp_path / "it.vtt").read_text()
 
 

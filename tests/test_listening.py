@@ -33,7 +33,7 @@ def test_each_run_writes_a_file_of_its_own() -> None:
         (["--speed", "2"], "has its own clock"),
         (["--device", "a", "--device", "b"], "names 2 microphones"),
         (["--events", "--format", "srt"], "only if --output says where"),
-        (["--endpoint", "1000000"], "must lie between"),
+        (["--endpoint", "1000000"], "--endpoint: 1000000 is out of bounds; the least is 64, the most 3000"),
         (["--loud"], "unrecognized"),
     ],
 )

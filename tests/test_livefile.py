@@ -72,9 +72,9 @@ def test_a_name_that_is_as_long_as_can_be_has_room_for_its_part(tmp_path: Path) 
     for name in ("a" * 251 + ".srt", "語" * 83 + ".json"):
         path = part_of(tmp_path / name)
         assert path.name.endswith(".part")
-        file = LiveFile(path, writer(path.suffix[1:], "nano"))
+        file = LiveFile(path, writer(name.rpartition(".")[2], "nano"))
         file.show(said(0))
-        assert words(path) == ["number", "0"]
+        assert "number 0" in path.read_text()
 
 
 def test_a_text_grows_in_place_for_whoever_reads_along(tmp_path: Path) -> None:

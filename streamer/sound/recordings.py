@@ -90,7 +90,8 @@ class Recording:
                 kept, kept_samples = [joined[whole:]], len(joined) - whole
         if kept_samples:
             yield np.concatenate(kept)
-        self._take_stock()
+        if not self._file.interrupted:
+            self._take_stock()
 
     def _resampled(self) -> Iterator[Samples]:
         rate, resampling = SAMPLE_RATE, None
@@ -205,16 +206,16 @@ class _File(io.FileIO):
     """
 
     waits = False  # for what a pipe has not brought yet
-    _interrupted = False
+    interrupted = False
 
     def read(self, size: int | None = -1) -> bytes | None:  # type: ignore[override]
-        if self._interrupted:
+        if self.interrupted:
             return b""
         try:
             self.waits = True
             return super().read(size)
         except KeyboardInterrupt:
-            self._interrupted = True
+            self.interrupted = True
             return b""
         finally:
             self.waits = False
@@ -227,7 +228,7 @@ class _File(io.FileIO):
             return -1
 
     def raise_interrupt(self) -> None:
-        if self._interrupted:
+        if self.interrupted:
             raise KeyboardInterrupt
 
     def wav_seconds(self) -> float | None:

@@ -188,6 +188,15 @@ def test_of_a_truncated_recording_what_is_there_is_read(tmp_path: Path, name: st
     assert "of 10.0 seconds could be read" in recording.warning
 
 
+def test_what_was_interrupted_is_not_called_damaged(tmp_path: Path) -> None:
+    with open_recording(str(write(tmp_path / "a.wav", tone(60.0)))) as recording:
+        chunks = recording.chunks(16_000)
+        next(chunks)
+        recording._file.interrupted = True  # as a Ctrl-C while it is read leaves it
+        assert len(list(chunks)) < 40
+    assert recording.warning is None
+
+
 @pytest.mark.parametrize("name", [name for name, _, _ in KINDS])
 def test_a_whole_recording_brings_no_warning(tmp_path: Path, name: str) -> None:
     _, codec, rate = next(kind for kind in KINDS if kind[0] == name)

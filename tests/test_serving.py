@@ -96,7 +96,7 @@ def test_what_sessions_are_unless_their_clients_say_is_taken():
         (["--allow-origin", "https://a.example/page"], "https://a.example/page is not an origin"),
         (["--tls-key", "key.pem"], "--tls-key goes with --tls-cert"),
         (["--prompt", "x" * 2000], "prompt and keywords have 2000 characters"),
-        (["--step", "20000"], "step_ms is 20000"),
+        (["--step", "20000"], "--step: 20000 is out of bounds; the least is 1, the most 10000"),
         (["--task", "translate"], "translating needs a target language"),
         (["talk.wav"], "unrecognized arguments: talk.wav"),
     ],

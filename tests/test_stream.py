@@ -287,7 +287,7 @@ def test_a_segment_is_cut_where_nobody_speaks(segment, words, committed, voiced_
     ],
 )
 def test_an_update_waits_for_two_windows_where_that_gains_something(segment, shown, seconds, voiced, due):
-    segment.hearing.heard, segment._shown = 15, (shown, "")  # one window is heard
+    segment.hearing.log_probs, segment._shown = torch.zeros(15, 348), (shown, "")  # one window is heard
     segment.hearing.samples, segment.voiced_samples = round(seconds * 16_000), round(voiced * 16_000)
     assert bool(segment.due_frames(2)) == due
 

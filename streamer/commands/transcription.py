@@ -49,9 +49,10 @@ class Interruption:
         signal.signal(signal.SIGINT, self._before)
 
     def _take(self, _signal: int, _frame: FrameType | None) -> None:
-        again, self.requested = self.requested, True
-        if again or self._recording.waits:
+        if self.requested:
             raise KeyboardInterrupt
+        self.requested = True
+        self._recording.interrupt()
 
 
 class Transcription:

@@ -61,10 +61,9 @@ class Recording:
         self._read_seconds = 0.0
         self._damaged = False
 
-    @property
-    def waits(self) -> bool:
-        """Whether it is being read at this moment: `KeyboardInterrupt` ends it then, as if no more had come."""
-        return self._file.waits
+    def interrupt(self) -> None:
+        """Ends it here, as if no more had come. For the handler of a signal: it may be waiting for a silent pipe."""
+        self._file.interrupt()
 
     @property
     def more_has_come(self) -> bool:
@@ -205,20 +204,24 @@ class _File(io.FileIO):
     Unbuffered: a read gives what is there, so that a live pipe is heard at once.
     """
 
-    waits = False  # for what a pipe has not brought yet
     interrupted = False
+    _reading = False  # perhaps waiting for what a pipe has not brought yet
 
     def read(self, size: int | None = -1) -> bytes | None:  # type: ignore[override]
-        if self.interrupted:
-            return b""
+        self._reading = True
         try:
-            self.waits = True
-            return super().read(size)
+            return b"" if self.interrupted else super().read(size)
         except KeyboardInterrupt:
             self.interrupted = True
             return b""
         finally:
-            self.waits = False
+            self._reading = False
+
+    def interrupt(self) -> None:
+        """From now on there is no more to read; in the midst of a read this ends it."""
+        self.interrupted = True
+        if self._reading:
+            raise KeyboardInterrupt
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """Moves to a place, or gives -1 where there is none: a damaged file names places before its beginning."""

@@ -69,11 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given and given[0] in COMMANDS:
             return int(import_module(COMMANDS[given[0]]).main(given[1:], complain))
         options = parse(given)
-        if not any(path == "-" or os.path.exists(path) for path in options.files):
-            for path in options.files:
-                complain(f"{path}: no such file; check the path")
-            return FAILED
-        from streamer.commands.transcription import Transcription  # loads torch
+        from streamer.commands.transcription import Transcription  # loads FFmpeg, and torch for what can be read
 
         return DONE if Transcription(options, complain).run() else FAILED
     except KeyboardInterrupt:

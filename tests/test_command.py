@@ -238,7 +238,7 @@ def test_what_the_model_cannot_do_is_wrong_usage(run: Run, wish: list[str], mess
 
 
 def test_a_file_that_is_not_there_is_told_before_anything_is_loaded(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "streamer.commands.transcription", None)  # whoever imports it fails
+    monkeypatch.setitem(sys.modules, "streamer.commands.loading", None)  # whoever imports it fails
     assert run("serv") == Result(1, "", "granite-stream: serv: no such file; check the path\n")
 
 

@@ -10,20 +10,21 @@ from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from clients.arguments import Complain
 from clients.outputs import make_directory
 from clients.progress import ProgressBar
 from clients.suspension import Suspension
 from clients.views import Audience
-from model import AudioError
-from model.features import SAMPLE_RATE
-from streamer.commands.loading import load_engine
-from streamer.engine import Engine
+from model.errors import AudioError
 from streamer.events import Event, Final
-from streamer.sound.incoming import Samples
+from streamer.sound.incoming import SAMPLE_RATE, Samples
 from streamer.sound.pace import as_it_comes, at_the_speed_of_speech
 from streamer.sound.recordings import Recording, open_recording
+
+if TYPE_CHECKING:
+    from streamer.engine import Engine
 
 READ_SAMPLES = 4 * SAMPLE_RATE  # a block of the encoder: what a file is read by
 TURN_SAMPLES = SAMPLE_RATE // 10  # what live audio is read by: a final comes at most this late
@@ -91,6 +92,8 @@ class Transcription:
 
     @cached_property
     def _engine(self) -> Engine:
+        from streamer.commands.loading import load_engine  # loads torch
+
         return load_engine(self._arguments, self._arguments.options, live=self._arguments.live)
 
     def _transcribe(self, recording: Recording, engine: Engine, output: Path | None) -> None:

@@ -36,7 +36,7 @@ from clients.errors import (
 from clients.outgoing import WIDTHS, to_bytes
 from clients.patience import STEADY_SECONDS, Patience
 from clients.replay import Replay
-from streamer.events import Done, Event, Final, Finalized, Partial, SpeechStarted, from_dict
+from streamer.events import KINDS, Done, Error, Event, Finalized, Partial, from_dict
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -46,7 +46,7 @@ BUFFER_SECONDS = 30.0  # of audio kept for a replay
 PATIENCE_SECONDS = 30.0  # for which a daemon keeps a broken session, unless it was told otherwise
 LOOK_SECONDS = 0.5  # between looks whether a daemon has its model
 MOST_UNREAD = 10_000  # events
-KNOWN = {kind.type for kind in (SpeechStarted, Partial, Final, Finalized, Done)}
+KNOWN = KINDS.keys() - {Error.type}
 
 
 class Choices(TypedDict, total=False):

@@ -19,6 +19,7 @@ from rich.cells import cell_len
 
 from clients.formats import Writer, writer
 from clients.plain import printable
+from clients.status import DIM, PLAIN
 from clients.wrapping import wrap
 from streamer.events import Done, Event, Final, Partial, SpeechStarted
 
@@ -27,7 +28,6 @@ BEGIN_UPDATE, END_UPDATE = "\x1b[?2026h", "\x1b[?2026l"  # drawn at once where t
 WRAP_OFF, WRAP_ON = "\x1b[?7l", "\x1b[?7h"
 ERASE_LINE, ERASE_BELOW = "\x1b[K", "\x1b[J"
 CLEAN = f"\r{ERASE_BELOW}{WRAP_ON}{SHOW_CURSOR}"
-DIM, PLAIN = "\x1b[2m", "\x1b[0m"
 NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
 

@@ -66,6 +66,17 @@ class Alphabet:
         """
         return sum(map(self._bytes, _greedy(log_probs)))
 
+    def pauses(self, log_probs: Tensor) -> list[tuple[int, int]]:
+        """Runs of frames, from first to behind the last, in which the head writes no character of `[T, labels]`."""
+        labels = log_probs.argmax(-1).tolist() if len(log_probs) else []
+        silent = {BLANK, self._labels.get(" ", BLANK)}
+        found, start = [], 0
+        for quiet, group in groupby(labels, key=silent.__contains__):
+            end = start + len(list(group))
+            found += [(start, end)] if quiet else []
+            start = end
+        return found
+
     def _bytes(self, label: int) -> int:
         if label < len(self._characters):
             return len(self._characters[label].strip().encode())

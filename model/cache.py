@@ -60,7 +60,10 @@ class KVCache:
     def acquire(self) -> int:
         """Gives an empty slot; the cache doubles when none is free. Memory is touched only where it is written."""
         if not self._free:
-            self._grow(max(FIRST_SLOTS, len(self.lengths)))
+            try:
+                self._grow(max(FIRST_SLOTS, len(self.lengths)))
+            except (MemoryError, torch.OutOfMemoryError):  # not twice as many, but perhaps one more
+                self._grow(1)
         slot = self._free.pop()
         self.lengths[slot] = 0
         return slot
@@ -110,9 +113,9 @@ class KVCache:
         slots, written = len(self.lengths), max(self._written, default=0)
         for memory in (self._keys, self._values):
             for layer, old in enumerate(memory):
-                if len(old) == slots:  # else it grew when there was no memory for all layers
+                if len(old) < slots + more:  # else it grew when there was no memory for all layers
                     memory[layer] = _zeros((slots + more, *self._shape), old.dtype, old.device)
-                    memory[layer][:slots, :, :written] = old[:, :, :written]
+                    memory[layer][: len(old), :, :written] = old[:, :, :written]
         self._free.extend(reversed(range(slots, slots + more)))
         self.lengths.extend([0] * more)
         self._written.extend([0] * more)

@@ -10,6 +10,7 @@ from typing import Any, Self
 from model.errors import CheckpointError
 from model.lora import ADAPTER_CONFIG, LoraConfig
 from model.reading import read_object
+from model.tasks import LANGUAGES
 
 KINDS: dict[str, tuple[type | UnionType, str]] = {
     "int": (int, "a whole number"),
@@ -106,21 +107,21 @@ class EncoderConfig(_FromJson):
 
 @dataclass(frozen=True, slots=True)
 class ProjectorConfig(_FromJson):
-    """The BLIP-2 Q-Former that turns a window of frames into a few embeddings."""
+    """The BLIP-2 Q-Former that turns a window of frames into a few embeddings. Defaults are those of the reference."""
 
-    hidden_size: int = 1024
-    num_hidden_layers: int = 2
-    num_attention_heads: int = 16
-    intermediate_size: int = 4096
-    encoder_hidden_size: int = 1024
-    cross_attention_frequency: int = 1  # every how many layers the queries look at the frames
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    encoder_hidden_size: int = 1408
+    cross_attention_frequency: int = 2  # every how many layers the queries look at the frames
     layer_norm_eps: float = 1e-12
     hidden_act: str = "gelu"
 
 
 @dataclass(frozen=True, slots=True)
 class TextConfig(_FromJson):
-    """Granite: a Llama with four multipliers."""
+    """Granite: a Llama with four multipliers. Defaults are those of the reference."""
 
     vocab_size: int
     hidden_size: int
@@ -136,7 +137,7 @@ class TextConfig(_FromJson):
     rms_norm_eps: float = 1e-6
     rope_theta: float = 10000.0
     rope_type: str = "default"
-    eos_token_id: int = 0
+    eos_token_id: int = 2
     tie_word_embeddings: bool = True
     hidden_act: str = "silu"
     attention_bias: bool = False
@@ -164,6 +165,13 @@ class SpeechConfig(_FromJson):
     confidence_power: float = 1.0  # to which probabilities of words are raised, where that was measured to be honest
     only_transcribes: bool = False  # it knows one instruction and English, as `nano` does
     plus: bool = False  # the variant that may write speakers and times, and is asked in a way of its own
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Codes of the languages that it hears; that 3.x knows no Japanese, only its adapter tells."""
+        if self.only_transcribes:
+            return ("en",)
+        return tuple(code for code in LANGUAGES if code != "ja" or self.text.lora is None)
 
     @property
     def window_embeddings(self) -> int:

@@ -40,8 +40,8 @@ class Dictation:
         stop_token: int,
         embed: Callable[[Sequence[int]], Tensor],
         decode: Callable[[Sequence[int]], str],
-        guarded: bool = True,
-        continuations: Tensor | None = None,
+        guarded: bool,
+        continuations: Tensor,
     ) -> None:
         """Takes a slot of the cache.
 
@@ -52,7 +52,7 @@ class Dictation:
             embed: gives the embeddings of tokens.
             decode: gives their text.
             guarded: it does not write loops.
-            continuations: the tokens that would go on with the word before them, `[vocabulary]` bool; None: unknown.
+            continuations: the tokens that would go on with the word before them, `[vocabulary]` bool.
         """
         self._cache, self.slot = cache, cache.acquire()
         self._guarded = guarded
@@ -103,9 +103,7 @@ class Dictation:
         pieces += [embeddings[kept:], self._embed(self._suffix + self._draft)]
         self._audio = len(embeddings)
         # The first round always gets behind what is committed, so no later one has to look after that place.
-        suppressed = (
-            (self.committed, self._continuations) if self.committed and self._continuations is not None else None
-        )
+        suppressed = (self.committed, self._continuations) if self.committed else None
         self._next = Extension(
             self.slot, start, torch.cat(pieces), predictions=1 + len(self._draft), suppressed=suppressed
         )

@@ -43,12 +43,12 @@ KNOWN = (
     Known(
         "ibm-granite/granite-speech-3.3-2b",
         Size(3_026_324_736, 2_432_696_320, 471_859_200, 2_533_376_000),
-        "English and translation from it, LoRA",
+        "five languages (no Japanese), translation, LoRA",
     ),
     Known(
         "ibm-granite/granite-speech-3.3-8b",
         Size(8_682_790_144, 7_969_177_600, 473_956_352, 8_170_536_960),
-        "English and translation from it, LoRA",
+        "five languages (no Japanese), translation, LoRA",
     ),
     Known(
         "ibm-granite/granite-speech-3.2-8b",

@@ -88,7 +88,7 @@ class Processor:
         Raises:
             WishError: it cannot do this.
         """
-        return wish.instruction(self.config.plus, self.config.only_transcribes)
+        return wish.instruction(self.config.plus, self.config.only_transcribes, self.config.languages)
 
     def render(self, instruction: str = PLAIN) -> str:
         """The whole prompt as text, with one placeholder for the audio, ready for the answer.

@@ -55,7 +55,6 @@ class Span:
 class Heard:
     """What the encoder made of a span."""
 
-    hidden: Tensor  # [T, D]
     log_probs: Tensor  # [T, labels] of the CTC head
     embeddings: Tensor  # [3 for each window, width]
     edges: list[Edge] = field(default_factory=list)  # one for each border asked for
@@ -164,23 +163,18 @@ class GraniteSpeech(nn.Module):
             left,
             [(clip, border - span.start) for clip, span in enumerate(spans) for border in span.borders],
         )
-        hidden = encoding.hidden.split(lengths)
-        windows = [self.projector.windows(each) for each in hidden]
+        windows = [self.projector.windows(each) for each in encoding.hidden.split(lengths)]
         embeddings = self.projector(torch.cat(windows)).split([len(each) for each in windows])
         log_probs = encoding.logits.float().log_softmax(-1).cpu().split(lengths)
         edges = iter(encoding.edges)
         return [
-            Heard(hidden[i], log_probs[i], embeddings[i].flatten(0, 1), [next(edges) for _ in span.borders])
+            Heard(log_probs[i], embeddings[i].flatten(0, 1), [next(edges) for _ in span.borders])
             for i, span in enumerate(spans)
         ]
 
     def _nothing(self) -> Heard:
-        empty = torch.empty(0, device=self.device, dtype=self.dtype)
-        return Heard(
-            empty.view(0, self.config.encoder.output_width),
-            torch.empty(0, self.config.encoder.output_dim),
-            empty.view(0, self.config.text.hidden_size),
-        )
+        embeddings = torch.empty(0, self.config.text.hidden_size, device=self.device, dtype=self.dtype)
+        return Heard(torch.empty(0, self.config.encoder.output_dim), embeddings)
 
     @torch.inference_mode()
     def extend(self, extensions: Sequence[Extension], cache: KVCache) -> list[Prediction]:
@@ -201,7 +195,7 @@ class GraniteSpeech(nn.Module):
             The text. That of a wish for speakers or times has tags between its words: `model.tags.parse` reads them.
 
         Raises:
-            ValueError: the samples have another shape or type.
+            ValueError: the samples have another shape or type, or are longer than the model has positions for.
             WishError: the checkpoint cannot do this.
         """
         wish = wish or Wish()
@@ -216,6 +210,10 @@ class GraniteSpeech(nn.Module):
         heard_text = self.alphabet.text(heard.log_probs)
         draft = self.processor.encode(heard_text)
         around = len(prompt.prefix) + len(prompt.suffix)
+        if around + len(heard.embeddings) >= self.config.text.max_position_embeddings:
+            raise ValueError(
+                f"{len(audio) / SAMPLE_RATE:.0f} s of audio are too long for this model at once; stream it"
+            )
         cache = self.cache(around + len(heard.embeddings) + max_tokens + len(draft) + 1)
         dictation = self.dictation(cache, prompt, guarded)
         dictation.begin(heard.embeddings, 0, max_tokens, draft, lambda: heard_text)

@@ -97,22 +97,30 @@ class Wish:
         named = (field for field in fields(self) if field.name not in BESIDE_PROMPT)
         return [field.name for field in named if getattr(self, field.name) != field.default]
 
-    def instruction(self, plus: bool = False, only_transcribes: bool = False) -> str:
+    def instruction(
+        self, plus: bool = False, only_transcribes: bool = False, languages: Sequence[str] = tuple(LANGUAGES)
+    ) -> str:
         """The wish in the words of a checkpoint.
 
         Args:
             plus: it is a `plus`, which is asked in other words.
-            only_transcribes: it was trained on one instruction, without keywords, and on English.
+            only_transcribes: it was trained on one instruction, without keywords.
+            languages: that it hears, by their codes.
 
         Raises:
             WishError: the checkpoint cannot do this; the message says which can.
         """
         if only_transcribes and self.keywords:  # a hint; a model that never learned to take it writes worse with it
-            return replace(self, keywords=()).instruction(plus, only_transcribes)
+            return replace(self, keywords=()).instruction(plus, only_transcribes, languages)
         words = self._words(plus) if self.prompt is None else self.prompt
-        foreign = _language(self.language, LANGUAGES) not in (None, "English")
+        spoken, known = _language(self.language, LANGUAGES), [LANGUAGES[code] for code in languages]
+        foreign = self.prompt is None and spoken not in (None, *known)
         if only_transcribes and self.prompt is None and (words != PLAIN or foreign):
             raise WishError("this model only transcribes plain English; granite-stream models lists those that do more")
+        if foreign:
+            raise WishError(
+                f"this model hears {', '.join(known)}; granite-stream models lists those that hear {spoken}"
+            )
         return f"{words} Keywords: {', '.join(self.keywords)}" if self.keywords else words
 
     def _words(self, plus: bool) -> str:

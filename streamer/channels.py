@@ -15,8 +15,8 @@ from streamer.events import Done, Error, Event, Final, Partial, SpeechStarted
 from streamer.wire import unnumbered
 
 MOST_WATCHERS = 1000  # of all channels; each may have a full queue
-MOST_EVENTS = 1000  # that a watcher has not read
-MOST_BYTES = 2**20
+MOST_UNREAD = 1000  # events of a watcher
+MOST_UNREAD_BYTES = 2**20
 
 
 class Watcher:
@@ -36,7 +36,7 @@ class Watcher:
             self._unread_bytes -= len(self._unread.pop()[1].encode())
         self._unread.append((event, text))
         self._unread_bytes += len(text.encode())
-        if len(self._unread) > MOST_EVENTS or self._unread_bytes > MOST_BYTES:
+        if len(self._unread) > MOST_UNREAD or self._unread_bytes > MOST_UNREAD_BYTES:
             self.behind.set()
             self._unread.clear()
         self.news.set()

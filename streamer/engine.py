@@ -13,7 +13,7 @@ and one that breaks takes no other with it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TypeVar
 
@@ -78,9 +78,16 @@ class Engine:
         Raises:
             WishError: the model cannot do what is asked for, or the words for it are too many.
         """
-        prompt = self._prompt(self.model.processor.instruction(options.wish))
-        if (tokens := len(prompt.prefix) + len(prompt.suffix)) > PROMPT_POSITIONS:
-            raise WishError(f"prompt and keywords make {tokens} tokens; at most {PROMPT_POSITIONS} fit, shorten them")
+        wish = options.wish
+        prompt = self._prompt(self.model.processor.instruction(wish))
+        while (tokens := len(prompt.prefix) + len(prompt.suffix)) > PROMPT_POSITIONS:
+            if not (options.only_hints and wish.keywords):
+                raise WishError(
+                    f"prompt and keywords make {tokens} tokens; at most {PROMPT_POSITIONS} fit, shorten them"
+                )
+            fewer = min(len(wish.keywords) - 1, len(wish.keywords) * PROMPT_POSITIONS // tokens)
+            wish = replace(wish, keywords=wish.keywords[:fewer])
+            prompt = self._prompt(self.model.processor.instruction(wish))
         return prompt
 
     def close(self, stream: Stream) -> None:

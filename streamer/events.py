@@ -109,6 +109,11 @@ class Error(Event):
     code: str
     message: str
 
+    @classmethod
+    def of(cls, fault: Exception) -> Error:
+        """That of a stream that broke by a fault of ours."""
+        return cls("internal", f"this stream broke and has ended ({type(fault).__name__}: {fault})")
+
 
 Take = Callable[[list[Event]], None]  # whoever is told what a stream says
 
@@ -137,7 +142,7 @@ def _known(values: list[tuple[str, Any]]) -> dict[str, Any]:
     return {name: value for name, value in values if value is not None}
 
 
-_KINDS: dict[str, type[Event]] = {kind.type: kind for kind in (SpeechStarted, Partial, Final, Finalized, Done, Error)}
+KINDS: dict[str, type[Event]] = {kind.type: kind for kind in (SpeechStarted, Partial, Final, Finalized, Done, Error)}
 
 
 def from_dict(values: dict[str, Any]) -> Event:
@@ -146,9 +151,9 @@ def from_dict(values: dict[str, Any]) -> Event:
     Raises:
         ValueError: the type is unknown or a value is missing.
     """
-    kind = _KINDS.get(values.get("type", ""))
+    kind = KINDS.get(values.get("type", ""))
     if kind is None:
-        raise ValueError(f"unknown event type {values.get('type')!r}; known: {', '.join(_KINDS)}")
+        raise ValueError(f"unknown event type {values.get('type')!r}; known: {', '.join(KINDS)}")
     try:
         given = _of(kind, values)
         if "words" in given:

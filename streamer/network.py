@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from streamer.engine import Engine, Work
-from streamer.events import Event
+from streamer.events import Error, Event
 from streamer.options import Options
 from streamer.stream import Stream
 
@@ -133,18 +133,26 @@ class NetworkThread(threading.Thread, Generic[Owner]):
 
     def open(self, owner: Owner, options: Options) -> None:
         """Opens a stream."""
-        self._streams[owner] = self.engine.open(options)
+        try:
+            self._streams[owner] = self.engine.open(options)
+        except Exception as error:  # one stream that cannot be must not end the thread of all
+            log.error("a stream could not be opened", exc_info=error)
+            state = State(owner, [Error.of(error)], 0, 0, done=True)
+            self._loop.call_soon_threadsafe(self._report, Report(Work(0, [], 0), 0.0, [state]))
 
     def tell(self, owner: Owner, message: Callable[..., None], *given: object) -> None:
         """Passes something on to a stream, if it is still there."""
         if stream := self._streams.get(owner):
             try:
                 message(stream, *given)
-            except Exception as error:  # what one client sent must not end the thread of all
+            except Exception as error:  # nor what one client sent
                 stream.fail(error)
 
     def drop(self, owner: Owner) -> None:
         """Closes a stream."""
         self._said.pop(owner, None)
         if stream := self._streams.pop(owner, None):
-            self.engine.close(stream)
+            try:
+                self.engine.close(stream)
+            except Exception as error:  # nor what becomes of one that nobody wants any more
+                log.error("a stream broke as it was closed", exc_info=error)

@@ -11,7 +11,7 @@ from streamer.commit import NOTHING, Policy
 from streamer.latency import BALANCED, LATENCIES
 
 MOST_PROMPT_CHARACTERS = 1000  # they are read anew at every update, and share the cache with the audio
-MOST_HINT_CHARACTERS = 400  # of them: of names, whose tokens are short, no more fit for sure
+MOST_HINT_CHARACTERS = 400  # of them; of names whose tokens are short, fewer
 LONGEST_SEGMENT_SECONDS = 30.0  # what the model was trained on, and what a slot of the cache holds
 BOUNDS: dict[str, tuple[float, float]] = {
     "step_ms": (1, 10_000),
@@ -39,6 +39,7 @@ class Options:
     partials: bool = True  # False: finals only, at the cost of one offline pass
     latency: str = BALANCED  # low, balanced or accurate: how early words are promised
     policy: Policy | None = None  # what evidence a word needs; None: by latency
+    only_hints: bool = False  # the keywords are not asked for: those that have no room are left out
 
     def __post_init__(self) -> None:
         """Refuses values that make no sense.
@@ -69,7 +70,7 @@ class Options:
         fitting = [word for word, count in zip(words, counts, strict=True) if count <= MOST_HINT_CHARACTERS]
         if self.wish.speakers or len(self.wish.prompt or "") + MOST_HINT_CHARACTERS > MOST_PROMPT_CHARACTERS:
             fitting = []
-        return replace(self, wish=self.wish.hinted(fitting, language))
+        return replace(self, wish=self.wish.hinted(fitting, language), only_hints=self.only_hints or bool(fitting))
 
     @property
     def update_ms(self) -> int:

@@ -17,6 +17,7 @@ from model.guards import token_limit
 from model.processor import UNFINISHED
 from model.speech import GraniteSpeech, Heard, Span
 from model.tags import TaggedWord, said, shown
+from model.tasks import Wish
 from streamer.commit import Hypothesis, Policy, Screen, WrittenWord, committable, showable, standing
 from streamer.events import Event, Final, Partial, SpeechStarted, Word
 from streamer.hearing import Hearing
@@ -35,11 +36,11 @@ class Segment:
         policy: Policy,
         index: int,
         start_samples: int,
-        tagged: bool = False,
+        wish: Wish = Wish(),  # noqa: B008 - it is frozen
     ) -> None:
-        """Opens a segment that begins at a sample of its stream; `tagged`: it is written who speaks."""
+        """Opens a segment that begins at a sample of its stream."""
         self.index, self.start_samples = index, start_samples
-        self._model, self._open_dictation, self._tagged = model, open_dictation, tagged
+        self._model, self._open_dictation, self._wish = model, open_dictation, wish
         self.hearing = self._new_hearing()
         self._dictation: Dictation | None = None
         self.words: list[WrittenWord] = []  # of the last hypothesis
@@ -113,7 +114,7 @@ class Segment:
         self._unread = min(self._unread, self.hearing.take(self._encoding, heard))
         self._encoding = None
         spelled_bytes = self._model.alphabet.spelled_bytes(self.hearing.log_probs)
-        limit = token_limit(self.hearing.samples / SAMPLE_RATE, spelled_bytes, tagged=self._tagged)
+        limit = token_limit(self.hearing.samples / SAMPLE_RATE, spelled_bytes, tagged=self._wish.speakers)
         if limit or (self._dictation and self._dictation.tokens):
             heard_text = partial(self._model.alphabet.text, self.hearing.log_probs)
             self.dictation.begin(self.hearing.embeddings, self._unread, limit, self._tail(), heard_text)
@@ -163,6 +164,7 @@ class Segment:
         """Where to end a segment that has no pause: in the widest gap late enough, behind what is committed.
 
         What follows the last word is a gap only from where nobody speaks: a word may be there that is not written yet.
+        Words that the CTC head cannot spell have no gaps between them: then it is cut where the head writes nothing.
         """
         heard, committed = self.hearing.heard, self.dictation.committed
         last = self.words[-1].end if self.words else heard
@@ -170,8 +172,15 @@ class Segment:
         if (quiet := max(last, self.voiced_samples // FRAME_SAMPLES)) < heard:
             gaps.append((quiet, heard))
         earliest = max(0, heard - CUT_FRAMES)
-        late = [(end - start, (start + end) // 2) for start, end in gaps if start >= earliest]
-        return max(late)[1] if late else max(earliest, (last + heard) // 2)
+        late = [gap for gap in gaps if gap[0] >= earliest]
+        if late and all(start == end for start, end in late):
+            known = max((word.end for word in self.words if word.tokens <= committed), default=0)
+            pauses = self._model.alphabet.pauses(self.hearing.log_probs)
+            late = [gap for gap in pauses if gap[0] >= max(earliest, known) and gap[1] < heard] or late
+        if not late:
+            return max(earliest, (last + heard) // 2)
+        start, end = max(late, key=lambda gap: (gap[1] - gap[0], gap))
+        return (start + end) // 2
 
     def cut(self, samples: Tensor) -> None:
         """Ends the segment after these samples, the first of those it was fed."""
@@ -251,7 +260,9 @@ class Segment:
         reached, origin = (placed[-1].tokens, placed[-1].end) if placed else (0, 0)
         rest = [(word, tokens) for word, tokens in spelled if tokens > reached]
         frames = self.hearing.log_probs[origin:]
-        spans = align([word.word for word, _ in rest], frames, self._model.alphabet)
+        # the letters of a translation were never said: its words share the time
+        spelled_as_heard = ["" if self._wish.task == "translate" else word.word for word, _ in rest]
+        spans = align(spelled_as_heard, frames, self._model.alphabet)
         if spans is None:  # more characters than frames: nobody speaks that fast, so nothing of it is certain
             spans = [WordSpan(len(frames), len(frames))] * len(rest)
         return placed + [

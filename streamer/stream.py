@@ -149,7 +149,7 @@ class Stream:
     def fail(self, error: Exception) -> None:
         """Ends the stream for a fault of its own; its last event says so."""
         self.failure = error
-        self._events.append(Error("internal", f"this stream broke and has ended ({type(error).__name__}: {error})"))
+        self._events.append(Error.of(error))
         self.drop()
 
     # --- what the engine asks: voice, spans, extensions ---
@@ -240,9 +240,10 @@ class Stream:
         return self._full and len(self._segments) == 1
 
     def _open_segment(self, start: int, voiced_until: int) -> None:
-        policy = self.options.effective_policy
-        tagged = self.options.wish.speakers
-        segment = Segment(self._model, self._open_dictation, policy, self._opened, start, tagged)
+        options = self.options
+        segment = Segment(
+            self._model, self._open_dictation, options.effective_policy, self._opened, start, options.wish
+        )
         segment.feed(self._audio.slice(start, self._listened), max(0, voiced_until - start))
         self._segments.append(segment)
         self._opened += 1

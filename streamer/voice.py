@@ -87,7 +87,7 @@ class VoiceDetector:
             output, (hidden, cell) = self._lstm(packed, before)
             output, _ = nn.utils.rnn.pad_packed_sequence(output, batch_first=True)
         for index, (samples, state) in enumerate(zip(audio, states, strict=True)):  # last: what fails changes nothing
-            state.context, state.hidden, state.cell = samples[-CONTEXT:], hidden[0, index], cell[0, index]
+            state.context, state.hidden, state.cell = samples[-CONTEXT:].clone(), hidden[0, index], cell[0, index]
         probabilities = F.linear(output.relu(), *self._last).sigmoid()[..., 0]
         return [row[:count] for row, count in zip(probabilities, counts, strict=True)]
 

@@ -7,6 +7,7 @@ import threading
 import time
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from streamer.sound.devices import Device
 from streamer.sound.microphone import Microphone
 from streamer.sound.portaudio import MicrophoneError, PortAudioThread
 from tests.media import tone
+from tests.servers import until
 
 STEREO = Device(0, "Desk", 48_000, 2, is_default=True, is_loopback=False, portaudio=0)
 PLAIN = Device(0, "Desk", 16_000, 1, is_default=True, is_loopback=False, portaudio=0)
@@ -185,6 +187,51 @@ async def test_a_microphone_that_cannot_be_opened_leaves_no_thread(monkeypatch: 
     for thread in set(threading.enumerate()) - before:
         thread.join(10)
     assert set(threading.enumerate()) <= before
+
+
+class Driver:
+    """PortAudio, whose second opening takes a while; `open` says of each stream whether it still is."""
+
+    PortAudioError = OSError
+
+    def __init__(self, broken: bool = False) -> None:
+        self.open: list[bool] = []
+        self.broken = broken
+
+    def RawInputStream(self, *_given: Any, **_named: Any) -> SimpleNamespace:  # noqa: N802 - its name
+        if self.open:
+            time.sleep(0.5)
+        index = len(self.open)
+        self.open.append(True)
+        return SimpleNamespace(start=self._start, close=lambda ignore_errors: self.open.__setitem__(index, False))
+
+    def _start(self) -> None:
+        if self.broken:
+            raise OSError("busy")
+
+
+async def test_a_device_that_is_opened_again_while_the_run_ends_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = Driver()
+    monkeypatch.setattr("streamer.sound.capture.sounddevice", lambda: driver)
+    monkeypatch.setattr("streamer.sound.microphone.restart_portaudio", lambda: None)
+    monkeypatch.setattr("streamer.sound.microphone.inputs", lambda: [PLAIN])
+    monkeypatch.setattr("streamer.sound.microphone.LOOK_SECONDS", 0.01)
+    async with Microphone(None, PLAIN, lambda _: None) as microphone:
+        microphone._capture.end()
+        await until(lambda: driver.open == [False])
+        await asyncio.sleep(0.1)  # it is being opened again
+    assert driver.open == [False, False]
+
+
+async def test_a_device_that_opens_and_does_not_start_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = Driver(broken=True)
+    monkeypatch.setattr("streamer.sound.capture.sounddevice", lambda: driver)
+    thread = PortAudioThread()
+    with pytest.raises(MicrophoneError, match="cannot be opened"):
+        await opened(thread, PLAIN)
+    await thread.stop()
+    assert driver.open
+    assert not any(driver.open)
 
 
 @pytest.mark.parametrize("wanted", ["Desk", None], ids=["the one that was wanted", "the default"])

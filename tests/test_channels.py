@@ -11,7 +11,7 @@ from websockets.exceptions import InvalidStatus
 from clients.connecting import parse
 from clients.connection import connect
 from streamer.access import Access, digest
-from streamer.channels import MOST_EVENTS, Watcher
+from streamer.channels import MOST_UNREAD, Watcher
 from streamer.events import Final, Partial, Word
 from streamer.server import Server
 from streamer.sessions import Limits
@@ -191,7 +191,7 @@ async def test_of_a_speaker_who_is_gone_no_draft_stays(end):
 
 
 async def test_a_watcher_that_does_not_read_is_cut_off_and_holds_up_nobody(monkeypatch):
-    monkeypatch.setattr("streamer.channels.MOST_BYTES", 200_000)
+    monkeypatch.setattr("streamer.channels.MOST_UNREAD_BYTES", 200_000)
     long = Final(0, 0.0, 1.0, "word " * 10_000, ())
     async with (
         running() as here,
@@ -224,7 +224,7 @@ def test_an_unread_partial_makes_way_and_a_final_never():
 
 def test_a_watcher_is_given_up_when_too_much_is_unread():
     watcher = Watcher()
-    for number in range(MOST_EVENTS + 1):
+    for number in range(MOST_UNREAD + 1):
         assert not watcher.behind.is_set()
         watcher.take(Final(number, 0.0, 1.0, "", ()), "{}")
     assert watcher.behind.is_set()
@@ -232,7 +232,7 @@ def test_a_watcher_is_given_up_when_too_much_is_unread():
 
 
 def test_what_is_unread_is_counted_in_bytes_and_not_in_letters(monkeypatch):
-    monkeypatch.setattr("streamer.channels.MOST_BYTES", 6)
+    monkeypatch.setattr("streamer.channels.MOST_UNREAD_BYTES", 6)
     watcher = Watcher()
     watcher.take(Partial(0, 0.0, 1.0, "", ""), "日本")
     watcher.take(Partial(0, 0.0, 2.0, "", ""), "日本")

@@ -5,18 +5,19 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from transformers import GraniteSpeechConfig, GraniteSpeechEncoderConfig
+from transformers import Blip2QFormerConfig, GraniteConfig, GraniteSpeechConfig, GraniteSpeechEncoderConfig
 
-from model.config import EncoderConfig, SpeechConfig
+from model.config import EncoderConfig, ProjectorConfig, SpeechConfig, TextConfig
 from model.encoder import Conformer
 from model.errors import CheckpointError
 from model.granite import Granite
+from model.lora import LoraConfig
 from model.projector import Projector
 from tests.checkpoints import AUDIO_TOKEN, VARIANTS, Variant, reference
 
@@ -57,10 +58,27 @@ def test_every_number_is_the_references(variant: Variant) -> None:
     assert ours.encoder.output_width == ours.projector.encoder_hidden_size
 
 
-def test_encoder_defaults_are_the_references() -> None:
-    theirs = GraniteSpeechEncoderConfig()
-    known = [field.name for field in fields(EncoderConfig) if field.name != "cat_hidden_layers"]
-    assert {name: getattr(EncoderConfig(), name) for name in known} == {name: getattr(theirs, name) for name in known}
+@pytest.mark.parametrize(
+    ("ours", "theirs", "special"),
+    [
+        (EncoderConfig, GraniteSpeechEncoderConfig, {"cat_hidden_layers"}),
+        (ProjectorConfig, Blip2QFormerConfig, set()),
+        (TextConfig, GraniteConfig, {"rope_theta", "rope_type", "tie_word_embeddings", "lora"}),  # `parse` gives them
+    ],
+)
+def test_defaults_are_the_references(ours: type, theirs: type, special: set[str]) -> None:
+    known = [each.name for each in fields(ours) if each.default is not MISSING and each.name not in special]
+    reference, sizes = theirs(), [each.name for each in fields(ours) if each.default is MISSING]
+    mine = ours(**{name: getattr(reference, name) for name in sizes})
+    assert {name: getattr(mine, name) for name in known} == {name: getattr(reference, name) for name in known}
+
+
+def test_what_a_checkpoint_hears_follows_from_its_family() -> None:
+    config = SpeechConfig.parse(PLAIN)
+    assert config.languages == ("en", "fr", "de", "es", "pt", "ja")
+    adapted = replace(config, text=replace(config.text, lora=LoraConfig(64, 0.5, frozenset({"q_proj"}))))
+    assert adapted.languages == ("en", "fr", "de", "es", "pt")
+    assert replace(config, only_transcribes=True).languages == ("en",)
 
 
 def test_the_rotary_base_of_transformers_4_is_read() -> None:

@@ -117,7 +117,9 @@ def test_a_commitment_at_the_end_of_a_word_changes_nothing_and_costs_no_forward(
 
 def scripted(limit, committed=0, tokens=(), heard=""):
     cache = KVCache(SpeechConfig.parse(hub_config()).text, 8, torch.float32, torch.device("cpu"))
-    dictation = Dictation(cache, Prompt([1], [2]), 0, lambda tokens: torch.zeros(len(tokens), 4), letters_of)
+    dictation = Dictation(
+        cache, Prompt([1], [2]), 0, lambda tokens: torch.zeros(len(tokens), 4), letters_of, True, torch.zeros(99).bool()
+    )
     dictation.tokens, dictation.committed = list(tokens), committed
     dictation.begin(torch.zeros(3, 4), 0, limit, heard=lambda: heard)
     return dictation

@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
-from model import GraniteSpeech, Wish
+from model import GraniteSpeech, Wish, WishError
 from streamer import Engine, Options
 from streamer.events import Done, Error, Final
 
@@ -231,6 +233,17 @@ def test_audio_that_waits_is_counted_until_it_is_looked_at(engine, spoken):
     assert stream.waiting_samples == 32_000
     engine.run()
     assert stream.waiting_samples < 16_000
+
+
+def test_of_hints_as_many_are_taken_as_have_room(engine, monkeypatch):
+    model = engine.model
+    monkeypatch.setattr(model.processor, "config", replace(model.config, only_transcribes=False))  # that takes keywords
+    options = Options().hinted(["Zürich", "Łódź", "渡辺"] * 30, None)
+    prompt = engine.prompt(options)
+    assert 200 < len(prompt.prefix) + len(prompt.suffix) <= 256
+    with pytest.raises(WishError, match="at most 256 fit, shorten them"):
+        engine.prompt(Options(wish=options.wish))
+    assert engine.prompt(Options().hinted([], None)) == engine.prompt(Options())
 
 
 @pytest.mark.parametrize(("instruction", "why"), [("x" * 1000, "at most 256 fit"), ("<|audio|>", "placeholder")])

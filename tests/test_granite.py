@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -259,9 +260,28 @@ def test_a_cache_that_found_no_memory_for_all_layers_grows_when_there_is_some(mo
     slots = [cache.acquire()]
     while cache._free:
         slots.append(cache.acquire())
-    calls = iter([zeros, zeros, zeros, lambda *_: (_ for _ in ()).throw(MemoryError)])
+    calls = iter([zeros, zeros, zeros, *[lambda *_: (_ for _ in ()).throw(MemoryError)] * 2])
     monkeypatch.setattr("model.cache._zeros", lambda *given: next(calls, zeros)(*given))
     with pytest.raises(MemoryError):
         cache.acquire()
     assert cache.acquire() not in slots
     assert {len(memory) for memory in (*cache._keys, *cache._values)} == {len(cache.lengths)}
+
+
+def test_a_cache_that_finds_no_memory_for_twice_as_many_slots_takes_one_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache, zeros = KVCache(CONFIG, CAPACITY, torch.float32, "cpu"), model.cache._zeros
+
+    def few(shape: tuple[int, ...], *given: Any) -> torch.Tensor:
+        if shape[0] > 5:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return zeros(shape, *given)
+
+    monkeypatch.setattr("model.cache._zeros", few)
+    slots = [cache.acquire() for _ in range(5)]
+    assert sorted(slots) == [0, 1, 2, 3, 4]
+    say(cache, slots[-1], 0, TOKENS)
+    with pytest.raises(torch.OutOfMemoryError):
+        cache.acquire()
+    cache.release(slots[0])
+    assert cache.acquire() == slots[0]
+    assert_same(say(cache, slots[-1], 3, TOKENS[3:]), Prediction(*_last(fresh(TOKENS), len(TOKENS) - 3)))

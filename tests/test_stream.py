@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model import Wish
 from streamer import Engine, Options
 from streamer.commit import Evidence, Policy, WrittenWord
 from streamer.events import Done, Final, Finalized, Partial, SpeechStarted
@@ -272,6 +273,33 @@ def test_a_segment_is_cut_where_nobody_speaks(segment, words, committed, voiced_
     segment.words, segment.dictation.committed = words, committed
     segment.voiced_samples = voiced_frames * 320
     assert segment.cut_frame() == cut
+
+
+def test_a_segment_whose_words_cannot_be_spelled_is_cut_where_the_head_writes_nothing(segment):
+    """A head that hears letters, and a text of others: no word has a place, but pauses have."""
+    labels = torch.full((500,), 5)
+    for start, end in ((310, 330), (400, 440), (470, 480), (490, 500)):
+        labels[start:end] = 0
+    labels[420] = 1  # the space between two words
+    segment.hearing.log_probs = torch.nn.functional.one_hot(labels, 29).float().log()
+    segment.voiced_samples = 500 * 320
+    segment.words = [WrittenWord("渡", 1, 0, 250), WrittenWord("辺", 2, 250, 375), WrittenWord("濱", 3, 375, 500)]
+    assert segment.cut_frame() == 420
+    segment.dictation.committed = 2
+    assert segment.cut_frame() == 420, "behind what is promised"
+    segment.words[1] = WrittenWord("辺", 2, 250, 450)
+    segment.words[2] = WrittenWord("濱", 3, 450, 500)
+    assert segment.cut_frame() == 475
+
+
+def test_the_words_of_a_translation_share_its_time(engine, nano, spoken, monkeypatch):
+    monkeypatch.setattr(nano.processor, "config", replace(nano.config, only_transcribes=False))
+    stream = engine.open(Options(wish=Wish(task="translate", target_language="de"), partials=False))
+    (final,) = of(Final, stream.feed(spoken[0].samples) + stream.finish())
+    assert len(final.words) > 2
+    lengths = [word.end - word.start for word in final.words]
+    assert max(lengths) - min(lengths) < 0.05
+    assert (final.words[0].start, final.words[-1].end) == pytest.approx((final.start, final.end), abs=0.03)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ PLAIN = "can you transcribe the speech into a written format?"
 
 
 def asked(plus: bool = False, only_transcribes: bool = False, **wish: Any) -> str:
-    return Wish(**wish).instruction(plus, only_transcribes)
+    return Wish(**wish).instruction(plus, only_transcribes, ["en"] if only_transcribes else list(LANGUAGES))
 
 
 @pytest.mark.parametrize(
@@ -86,6 +86,14 @@ def test_what_does_not_go_together_is_refused(options: dict[str, object], messag
     with pytest.raises(WishError, match=message) as refusal:
         asked(**options)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_language_that_the_checkpoint_does_not_hear_is_refused() -> None:
+    known = ("en", "fr")
+    assert Wish(language="French").instruction(languages=known) == PLAIN
+    assert Wish(language="ja", prompt="Write.").instruction(languages=known) == "Write."
+    with pytest.raises(WishError, match=r"this model hears English, French; .* lists those that hear Japanese"):
+        Wish(language="ja").instruction(languages=known)
 
 
 def test_what_can_be_heard_can_be_written() -> None:

@@ -227,6 +227,25 @@ async def test_what_the_model_cannot_do_opens_no_stream(worker, spoken, wish, wh
     assert await play(worker, spoken[1].samples.numpy())
 
 
+@pytest.mark.parametrize("method", ["open", "close"])
+async def test_a_stream_that_cannot_be_opened_or_closed_keeps_nobody_from_going_on(
+    worker, spoken, monkeypatch, caplog, method
+):
+    listener = Listener()
+    with monkeypatch.context() as broken:
+        broken.setattr(Engine, method, lambda *_: 1 / 0)
+        feed = worker.open(Options(), listener)
+        if method == "close":
+            feed.drop()
+        await until(lambda: caplog.records)
+    assert caplog.records[0].exc_info[0] is ZeroDivisionError
+    if method == "open":
+        assert await listener.texts() == []
+        assert isinstance(listener.events[-1], Error)
+    assert worker.load.streams == 0
+    assert await play(worker, spoken[1].samples.numpy())
+
+
 async def test_a_listener_that_fails_keeps_nothing_from_the_others(worker, spoken):
     failures = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context["exception"]))

@@ -18,7 +18,6 @@ from clients.arguments import DONE, FAILED, Complain, exit_code
 from clients.background import in_thread
 from clients.signals import heeded
 from model.errors import GraniteStreamError
-from model.tasks import LANGUAGES
 from streamer import logs
 from streamer.commands.serving import Serving, parse
 from streamer.dialects.wyoming import listening
@@ -90,7 +89,7 @@ async def _serve(server: Server, engine: Engine, stop: asyncio.Future[None], dra
 def _open(server: Server, worker: Worker, engine: Engine) -> None:
     model = engine.model
     server.metrics.watch(worker)
-    server.sessions.begin(worker, model.name, ("en",) if model.config.only_transcribes else tuple(LANGUAGES))
+    server.sessions.begin(worker, model.name, model.config.languages)
 
 
 async def _drain(server: Server, seconds: float) -> None:

@@ -36,7 +36,7 @@ T = TypeVar("T")
 LINE_BYTES = 2**16  # the longest line, and the most data behind it
 PAYLOAD_BYTES = 2**20
 CLOSE_SECONDS = 5.0  # for a client to read what there is
-WIDTHS = {2: "pcm_s16le"}  # bytes of a sample: its encoding
+WIDTH, ENCODING = 2, "pcm_s16le"  # bytes of a sample, and what they mean
 NAME = "granite-stream"
 ADDRESS = "https://huggingface.co/ibm-granite"
 
@@ -202,12 +202,12 @@ class Client:
                 pass  # other events are of other services; the protocol wants them left alone
 
     def _open(self, data: dict[str, Any]) -> Transcript:
-        width, within = value_of(data, "width", WHOLE, 2), "the audio's "
-        if width not in WIDTHS:
-            raise WireError(f"{within}width is {quoted(width)}; it must be 2 bytes a sample", "bad_audio")
+        width, within = value_of(data, "width", WHOLE, WIDTH), "the audio's "
+        if width != WIDTH:
+            raise WireError(f"{within}width is {quoted(width)}; it must be {WIDTH} bytes a sample", "bad_audio")
         start = Start(
             value_of(data, "rate", WHOLE, 16_000, within),
-            WIDTHS[width],
+            ENCODING,
             value_of(data, "channels", WHOLE, 1, within),
             options=self.options,
         )
@@ -246,7 +246,7 @@ class Transcript:
     def contradiction(self, data: dict[str, Any]) -> str | None:
         """What a chunk says about its audio that the stream's start does not; None if nothing."""
         incoming = self.session.incoming
-        for name, first in (("rate", incoming.sample_rate), ("channels", incoming.channels), ("width", 2)):
+        for name, first in (("rate", incoming.sample_rate), ("channels", incoming.channels), ("width", WIDTH)):
             if (now := data.get(name, first)) != first:
                 return f"the audio's {name} is {quoted(now)}; it began with {first}"
         return None

@@ -122,21 +122,24 @@ async def opened(thread: PortAudioThread, device: Device) -> Capture:
             continue
         capture = Capture(device, rate, device.channels)
         try:
-            capture._stream = await thread.run(partial(_start, capture, rate))
+            await thread.run(partial(_start, capture, rate))
         except MicrophoneError as error:
             reason = reason or str(error)
+        except asyncio.CancelledError:  # it may be opened just now, and nobody would close it
+            thread.do(partial(_give_back, capture))
+            raise
         else:
             capture.heard_at = time.monotonic()  # some take seconds to open, and are not silent for that
             return capture
     raise MicrophoneError(f"{device.name}: cannot be opened ({reason}); is another program using it?")
 
 
-def _start(capture: Capture, rate: int) -> Any:
+def _start(capture: Capture, rate: int) -> None:
     device, portaudio = capture.device, sounddevice()
     if device.source is not None:
         os.environ["PULSE_SOURCE"] = device.source
     try:
-        stream = portaudio.RawInputStream(
+        capture._stream = portaudio.RawInputStream(
             rate,
             device=device.portaudio,
             channels=device.channels,
@@ -145,14 +148,18 @@ def _start(capture: Capture, rate: int) -> Any:
             callback=capture.hear,
             finished_callback=capture.end,
         )
-        stream.start()
+        capture._stream.start()
     except (portaudio.PortAudioError, ValueError) as error:
+        _give_back(capture)
         raise MicrophoneError(" ".join(str(error).split())) from None
-    return stream
+
+
+def _give_back(capture: Capture) -> None:
+    stream, capture._stream = capture._stream, None
+    if stream is not None:
+        stream.close(ignore_errors=True)
 
 
 async def closed(thread: PortAudioThread, capture: Capture) -> None:
     """Gives the device back; once more does no harm."""
-    stream, capture._stream = capture._stream, None
-    if stream is not None:
-        await thread.run(partial(stream.close, ignore_errors=True))
+    await thread.run(partial(_give_back, capture))

@@ -80,8 +80,12 @@ class PortAudioThread:
             else:
                 answer.set_result(result)
 
-        self._orders.put(order)
+        self.do(order)
         return await asyncio.wrap_future(answer)
+
+    def do(self, order: Callable[[], None]) -> None:
+        """Has something done, behind all else, that cannot fail and that nobody waits for."""
+        self._orders.put(order)
 
     async def stop(self) -> None:
         """Waits until all is done, also what nobody waits for any more, and ends the thread."""

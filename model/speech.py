@@ -55,6 +55,7 @@ class Span:
 class Heard:
     """What the encoder made of a span."""
 
+    hidden: Tensor  # [T, D]
     log_probs: Tensor  # [T, labels] of the CTC head
     embeddings: Tensor  # [3 for each window, width]
     edges: list[Edge] = field(default_factory=list)  # one for each border asked for
@@ -163,18 +164,23 @@ class GraniteSpeech(nn.Module):
             left,
             [(clip, border - span.start) for clip, span in enumerate(spans) for border in span.borders],
         )
-        windows = [self.projector.windows(each) for each in encoding.hidden.split(lengths)]
+        hidden = encoding.hidden.split(lengths)
+        windows = [self.projector.windows(each) for each in hidden]
         embeddings = self.projector(torch.cat(windows)).split([len(each) for each in windows])
         log_probs = encoding.logits.float().log_softmax(-1).cpu().split(lengths)
         edges = iter(encoding.edges)
         return [
-            Heard(log_probs[i], embeddings[i].flatten(0, 1), [next(edges) for _ in span.borders])
+            Heard(hidden[i], log_probs[i], embeddings[i].flatten(0, 1), [next(edges) for _ in span.borders])
             for i, span in enumerate(spans)
         ]
 
     def _nothing(self) -> Heard:
-        embeddings = torch.empty(0, self.config.text.hidden_size, device=self.device, dtype=self.dtype)
-        return Heard(torch.empty(0, self.config.encoder.output_dim), embeddings)
+        empty = torch.empty(0, device=self.device, dtype=self.dtype)
+        return Heard(
+            empty.view(0, self.config.encoder.output_width),
+            torch.empty(0, self.config.encoder.output_dim),
+            empty.view(0, self.config.text.hidden_size),
+        )
 
     @torch.inference_mode()
     def extend(self, extensions: Sequence[Extension], cache: KVCache) -> list[Prediction]:

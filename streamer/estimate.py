@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from model.checkpoint import weights_met
-from model.config import SpeechConfig
+from model.config import WINDOW_FRAMES, SpeechConfig
 from model.features import FRAME_SECONDS
 from model.granite import Extension
 from model.known import Size
@@ -28,13 +28,20 @@ from streamer.hearing import OVERLAP_FRAMES
 
 TIMED: dict[str, Bits] = {"bfloat16": "none", "int8": "int8", "int4": "int4"}  # forms, as --quantize says them
 TOKENS_A_SECOND = 4.0  # three words
-EMBEDDINGS_A_FRAME = 3 / 15
+EMBEDDINGS_A_FRAME = 3 / WINDOW_FRAMES
 SEGMENT_SECONDS = 6.0  # between two pauses
 INSTRUCTION = 16  # tokens between the audio and the text
 SLICE = {  # a tenth of the 4.1-2b's language model and an eighth of its encoder, which has 16 layers
     "model_type": "granite_speech",
     "encoder_config": {"num_layers": 2, "output_dim": 348},
-    "projector_config": {},
+    "projector_config": {
+        "hidden_size": 1024,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 16,
+        "intermediate_size": 4096,
+        "encoder_hidden_size": 1024,
+        "cross_attention_frequency": 1,
+    },
     "text_config": {
         "vocab_size": 10_035,
         "hidden_size": 2048,

@@ -254,6 +254,14 @@ def test_what_an_update_did_not_read_is_read_later(nano, spoken, monkeypatch):
     assert segment.dictation.log_probs == pytest.approx(other.dictation.log_probs, abs=1e-4)
 
 
+def test_audio_that_the_model_has_no_positions_for_is_refused(nano, spoken, monkeypatch):
+    narrow = replace(nano.config.text, max_position_embeddings=60)
+    monkeypatch.setattr(nano, "config", replace(nano.config, text=narrow))
+    assert nano.transcribe(spoken[0].samples[:16_000])
+    with pytest.raises(ValueError, match="4 s of audio are too long for this model at once; stream it"):
+        nano.transcribe(torch.cat([spoken[0].samples, spoken[0].samples])[:64_000])
+
+
 def words_at(*places):
     return [WrittenWord("word", tokens, *place) for tokens, place in enumerate(places, start=1)]
 

@@ -54,7 +54,16 @@ def outputs(
             parser.error(f"{name} is too long for the name of a file; rename its recording")
         if (directory / name).is_dir():
             parser.error(f"{directory / name} is a directory; move it away, or choose another --output DIR")
+        if any(_same(directory / name, file) for file in files):
+            parser.error(f"{directory / name} is the recording itself; choose another --output DIR")
     return [directory / name for name in names]
+
+
+def _same(path: Path, file: str) -> bool:
+    try:
+        return path.samefile(file)
+    except (OSError, ValueError):  # one of them is not there, or cannot be
+        return False
 
 
 def transcript_path(output: Path | None, save: Path | None, form: str) -> Path | None:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from clients.plain import one_line
 from clients.terminal import CLEAN
 
 
@@ -31,7 +32,7 @@ class ProgressBar:
             redirect_stderr=False,
             disable=not self._shown,
         )
-        self._task = self._progress.add_task(escape(name), total=duration_seconds, speed="")
+        self._task = self._progress.add_task(escape(one_line(name)), total=duration_seconds, speed="")
         self._done_seconds = 0.0
         self._started = time.monotonic()
 

@@ -32,7 +32,7 @@ class Audience:
         Raises:
             OSError: it cannot be written.
         """
-        self._complain, self._output = complain, output
+        self._complain, self._out, self._output = complain, out, output
         self._part = part_of(output) if output else None
         self._whole = False  # the transcript is, and has its name
         self._file: LiveFile | None = None  # made once there is something to keep
@@ -72,7 +72,12 @@ class Audience:
                 if self._file:
                     self._file.show(event)
         if self._view:
-            self._view.show(event)
+            try:
+                self._view.show(event)
+            except BrokenPipeError:
+                if self._output is None:
+                    raise
+                self._close_pipe()
 
     def leave(self) -> None:
         """Leaves a terminal to another program until there is something to show; may be called at any moment."""
@@ -85,6 +90,12 @@ class Audience:
             self._keep(self._done)
             os.replace(self._part, self._output)
         self._whole = True
+
+    def _close_pipe(self) -> None:
+        """Nobody reads along any more, but the file is wanted all the same."""
+        self._view = None
+        # what is still to be flushed goes nowhere, or the interpreter would complain at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
 
     def _tell_of_part(self) -> None:
         if self._file:

@@ -27,6 +27,7 @@ from clients.arguments import (
     stream_options,
 )
 from clients.outputs import add_transcript, outputs, settle_format
+from clients.plain import one_line
 from clients.signals import heeded
 from model.errors import GraniteStreamError
 
@@ -102,7 +103,7 @@ def _open_closed_streams() -> None:
 def complain(message: str) -> None:
     """One line on standard error."""
     with suppress(OSError):  # the window was closed, the disk is full: nobody can be told
-        sys.stderr.write(f"granite-stream: {message}\n")
+        sys.stderr.write(f"granite-stream: {one_line(message)}\n")
         sys.stderr.flush()
 
 
@@ -150,7 +151,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _one_line(error: Exception) -> str:
-    message = " ".join(str(error).split())
+    message = str(error)
     if isinstance(error, GraniteStreamError):
         return message
     if isinstance(error, OSError):

@@ -27,6 +27,8 @@ SLOW_SECONDS = 10.0  # a client may take to read once it is a whole backlog behi
 class Feed(Protocol):
     """What a session asks of the thread that owns the network."""
 
+    attended: bool  # somebody is there who may speak
+
     def push(self, samples: np.ndarray) -> None:
         """Takes samples."""
 
@@ -110,7 +112,6 @@ class Session:
         self._held = bytearray()  # not handed on yet, nor acknowledged
         self._least_bytes = int(LEAST_SECONDS * start.sample_rate) * self.incoming.frame_bytes
         self._most_bytes = int(MOST_SECONDS * start.sample_rate) * self.incoming.frame_bytes
-        self._may_repeat_bytes = 0  # behind the end
         self._told = asyncio.Event()
         with refusing():
             self._feed = open_feed(start.options, self._take)
@@ -133,17 +134,15 @@ class Session:
         # What came from the connection before and was not acknowledged will come again, from a whole frame on.
         self._held.clear()
         self.incoming.drop_rest()
-        # Less than that was no sound, and may come again even behind the end.
-        self._may_repeat_bytes = self.incoming.frame_bytes - 1 if self.farewell else 0
         self.backlog.rewind(after)
-        self.hold = Hold()
+        self.hold, self._feed.attended = Hold(), True
         return self.hold
 
     def detach(self, hold: Hold) -> bool:
         """Takes a connection's hold back; false if another connection has it already."""
         if self.hold is not hold:
             return False
-        self.hold = None
+        self.hold, self._feed.attended = None, False
         return True
 
     # --- from the client ---
@@ -168,15 +167,9 @@ class Session:
             raise Farewell(Close.POLICY, reason, "slow_reader", resumable=True) from None
 
     def hear(self, data: bytes) -> None:
-        """Takes audio, cut anywhere.
-
-        Raises:
-            WireError: the client has said that no more would come.
-        """
+        """Takes audio, cut anywhere; behind the end none, as the last ack tells."""
         if self.farewell:
-            if self.farewell.code is Close.DONE and len(data) > self._may_repeat_bytes:
-                raise WireError("audio came after stop; start another session for it")
-            return  # it was sent before the client could know; the last ack tells that it was not taken
+            return  # a microphone may send one more piece before it knows, and what was said must not be lost for it
         self._held += data
         if len(self._held) >= self._least_bytes:
             self._push(self._most_bytes)

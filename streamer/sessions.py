@@ -122,6 +122,7 @@ class Sessions:
             Farewell: one more would be too much.
             WireError: there is no such audio format, or the model cannot do what is asked for.
         """
+        self.check(start)  # what can never be is not to be tried again later
         worker = self.admit()
         session = Session(start, worker.open, self.metrics.observe, dialect)
         if start.channel:

@@ -78,15 +78,19 @@ class Worker:
 
     def refusal(self) -> str | None:
         """Why one more stream would be too much for this machine just now; None: it is welcome."""
-        self._meter.pass_time(time.monotonic(), len(self._feeds))
+        self._meter.pass_time(time.monotonic(), self._speakers)
         return self._meter.refusal()
 
     @property
     def load(self) -> Load:
         """Figures of the moment."""
-        self._meter.pass_time(time.monotonic(), len(self._feeds))
+        self._meter.pass_time(time.monotonic(), self._speakers)
         waiting = sum(feed.waiting_seconds for feed in self._feeds)
-        return self._meter.load(len(self._feeds), waiting)
+        return self._meter.load(self._speakers, waiting)
+
+    @property
+    def _speakers(self) -> int:
+        return sum(feed.attended for feed in self._feeds)
 
     def _pace(self, feed: Feed, now: float) -> float:
         others = [other.allowance for other in self._feeds if other is not feed]
@@ -95,7 +99,7 @@ class Worker:
 
     def _receive(self, report: Report[Feed]) -> None:
         self.compute_seconds += report.busy_seconds
-        self._meter.pass_time(time.monotonic(), len(self._feeds))
+        self._meter.pass_time(time.monotonic(), self._speakers)
         taken = sum(state.taken_samples - state.owner.taken_samples for state in report.streams)
         self._meter.add(report.busy_seconds, report.work.updates, taken / SAMPLE_RATE)
         for state in report.streams:
@@ -127,6 +131,7 @@ class Feed:
         self.taken_samples = 0  # of them, known to the thread
         self._waiting = 0  # of these, not yet looked at
         self._wishes = 0  # to end a segment, not yet fulfilled
+        self.attended = True  # somebody is there who may speak; a stream that waits for its client costs nothing
         self.allowance = Allowance(time.monotonic())
         self._roomy = asyncio.Event()
         self._roomy.set()

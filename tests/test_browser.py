@@ -621,6 +621,27 @@ async def test_a_keyboard_is_enough(browser):
         await browser.status("Done.")
 
 
+async def test_captions_stay_at_their_end_whatever_becomes_of_the_page_until_somebody_moves_up(browser):
+    browser.hears(tone(20), RATE)
+    left = "[captions].map(c => c.scrollHeight - c.scrollTop - c.clientHeight)[0]"
+    async with running() as here, opened(browser, here):
+        await browser.js(
+            "import('/web/captions.js').then(({ SegmentView }) => { for (let i = 0; i < 40; i++) {"
+            " const view = new SegmentView(); captions.append(view.element); view.show('words '.repeat(30), ''); } })"
+        )
+        await browser.type(TAB)
+        await browser.type(ENTER)
+        segments = "captions.children.length"
+        await browser.until(f"{segments} > 40 && {left} < 5")
+        await browser.js("captions.style.maxHeight = '120px'")
+        await browser.until(f"captions.clientHeight < 130 && {segments} > 42 && {left} < 5")
+        await browser.js("captions.style.maxWidth = '200px'")
+        await browser.until(f"captions.clientWidth < 210 && {segments} > 44 && {left} < 5")
+        await browser.js("captions.scrollTop = 100")
+        await browser.until(f"{segments} > 46")
+        assert await browser.js("captions.scrollTop") == 100, "whoever reads is left alone"
+
+
 async def test_a_screen_reader_hears_of_committed_words_only(browser):
     async with running() as here, opened(browser, here):
         await browser.js(

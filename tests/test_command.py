@@ -202,6 +202,7 @@ def test_a_folder_that_may_not_be_written_says_so(run: Run, tmp_path: Path) -> N
         ["a.wav", "b.wav", "--format", "srt"],
         ["one/talk.wav", "two/Talk.mp3", "--output", "."],
         ["talk.wav", "--output", ""],
+        ["DIRECTORY/over.json", "--format", "json", "--output", "DIRECTORY"],
         ["a.wav", "--threads", "100000"],
         ["a.wav", "--mic"],
         ["a.wav", "--task", "sing"],
@@ -215,10 +216,16 @@ def test_a_folder_that_may_not_be_written_says_so(run: Run, tmp_path: Path) -> N
 )
 def test_wrong_usage_is_one_line_and_touches_nothing(run: Run, arguments: list[str], tmp_path: Path) -> None:
     (tmp_path / "model.json").mkdir()
-    result = run(*(str(tmp_path) if each == "DIRECTORY" else each for each in arguments))
+    (tmp_path / "over.json").write_text("a recording")
+    result = run(*(each.replace("DIRECTORY", str(tmp_path)) for each in arguments))
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith("granite-stream: ")
     assert result.err.count("\n") == 1
+    assert (tmp_path / "over.json").read_text() == "a recording"
+
+
+def test_a_name_that_is_complained_of_is_one_line_and_commands_no_terminal(run: Run) -> None:
+    assert run("no\nsuch\x1b[31m.mp3").err == "granite-stream: no such [31m.mp3: no such file; check the path\n"
 
 
 @pytest.mark.parametrize("live", [[], ["--live"], ["--events"]])
@@ -322,6 +329,21 @@ def test_a_reader_that_leaves_ends_it_quietly() -> None:
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize("view", ["--live", "--events"])
+def test_a_reader_that_leaves_is_no_reason_not_to_write_the_files(tmp_path: Path, view: str) -> None:
+    with start(CLOCKS, HOTEL, view, "--speed", "0", "--output", str(tmp_path)) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"af_heart_36.txt", "am_michael_37.txt"}
+    assert all(path.read_text().strip() for path in tmp_path.iterdir())
+
+
+def test_python_runs_the_package_as_the_command() -> None:
+    run = subprocess.run([sys.executable, "-m", "streamer", "--version"], capture_output=True, text=True, check=True)
+    assert run.stdout.startswith("granite-stream ")
 
 
 def test_an_interruption_writes_down_what_was_heard() -> None:

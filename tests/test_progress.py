@@ -19,6 +19,13 @@ def test_a_terminal_sees_the_name_and_the_speed() -> None:
     assert "x real time" in shown
 
 
+def test_a_name_is_one_line_and_commands_nothing() -> None:
+    out = Terminal()
+    with ProgressBar(out, "new\nline\x1b[31m.wav", 60.0):
+        pass
+    assert "new line [31m.wav" in out.getvalue()
+
+
 def test_an_unknown_duration_is_no_obstacle() -> None:
     out = Terminal()
     with ProgressBar(out, "standard input", None) as bar:

@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 
 from model.errors import AudioError
 from model.features import SAMPLE_RATE
@@ -112,6 +113,26 @@ def test_what_is_no_number_or_too_loud_is_made_safe(tmp_path: Path) -> None:
 def test_of_a_video_the_first_audio_stream_is_read(tmp_path: Path) -> None:
     path = write(tmp_path / "film.mkv", tone(1.0), np.zeros(16_000, np.float32), codec="pcm_s16le", video=True)
     assert loudness(read(path)) > 0.3
+
+
+def test_of_several_audio_streams_the_default_one_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "film.mkv"
+    with av.open(str(path), "w") as container:
+        streams = [container.add_stream("pcm_s16le", rate=16_000, layout="mono") for _ in range(2)]
+        streams[1].disposition = Disposition.default
+        for stream, samples in zip(streams, (np.zeros(16_000), tone(1.0)), strict=True):
+            frame = av.AudioFrame.from_ndarray((samples * 32767).astype(np.int16)[None], format="s16", layout="mono")
+            frame.rate = 16_000
+            container.mux(stream.encode(frame))
+    assert loudness(read(path)) > 0.3
+
+
+@pytest.mark.parametrize("name", ["film.wmv", "film.mkv"])
+def test_a_picture_that_lasts_longer_than_its_sound_is_no_damage(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / name, tone(0.2, 44_100), rate=44_100, codec="libmp3lame", video=True)
+    with open_recording(str(path)) as recording:
+        list(recording.chunks(16_000))
+    assert recording.warning is None
 
 
 def test_sound_that_begins_after_the_picture_keeps_its_time(tmp_path: Path) -> None:

@@ -103,6 +103,14 @@ async def test_a_session_can_be_resumed_where_a_new_one_would_be_refused():
             assert (await hear(socket))["type"] == "ready"
 
 
+async def test_what_can_never_be_is_not_to_be_tried_again_later():
+    async with running() as here:
+        here.worker.refuses = "full"
+        talk = await whole(here.url, b"", sample_rate=7999)
+    assert [error["code"] for error in talk.of("error")] == ["bad_audio"]
+    assert talk.code == 1008
+
+
 async def whole_or_refused(url):
     async with dialing(url) as socket:
         await say(socket, "start")

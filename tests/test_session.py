@@ -76,28 +76,24 @@ async def test_a_session_ends_once(worker):
     assert session.farewell.reason == "idle"
 
 
-async def test_audio_behind_the_client_s_own_end_is_its_mistake_behind_ours_it_is_not(worker):
-    own, ours = opened(worker), opened(worker)
-    own.end(Farewell(Close.DONE))
-    with pytest.raises(WireError, match="after stop"):
-        own.hear(b"\0\0")
-    ours.end(Farewell(Close.RESTART))
-    ours.hear(bytes(10_000))
-    ours.finalize("x")
-    assert ours.incoming.seconds == 0
-
-
-async def test_half_a_frame_that_came_again_behind_the_end_is_no_mistake(worker):
+@pytest.mark.parametrize("code", [Close.DONE, Close.RESTART])
+async def test_what_comes_behind_the_end_is_not_heard_and_ends_nothing(worker, code):
     session = opened(worker)
-    session.attach(0)
-    session.end(Farewell(Close.DONE))
-    with pytest.raises(WireError, match="after stop"):
-        session.hear(b"\0")
-    session.attach(0)
-    session.hear(b"\0")
-    with pytest.raises(WireError, match="after stop"):
-        session.hear(b"\0\0")
+    session.end(Farewell(code))
+    session.hear(bytes(10_000))
+    session.finalize("x")
     assert session.incoming.seconds == 0
+    assert session.farewell.code is code
+
+
+async def test_a_session_that_waits_for_its_client_counts_as_no_speaker(worker):
+    session = opened(worker)
+    (feed,), hold = worker.feeds, session.attach(0)
+    assert feed.attended
+    session.detach(hold)
+    assert not feed.attended
+    session.attach(0)
+    assert feed.attended
 
 
 async def test_what_cannot_be_told_ends_the_session(worker):

@@ -195,6 +195,14 @@ async def test_one_more_than_the_machine_carries_is_refused_and_work_is_measured
         assert worker.refusal() is None
 
 
+async def test_a_stream_whose_client_is_away_takes_nobody_s_place(worker):
+    feed = worker.open(Options(), Listener())
+    assert worker.load.streams == 1
+    feed.attended = False
+    assert worker.load.streams == 0
+    assert worker.refusal() is None, "the first is always welcome"
+
+
 async def test_a_dropped_stream_says_nothing_more(worker, spoken):
     listener = Listener()
     feed = worker.open(Options(), listener)

@@ -23,6 +23,8 @@ let loudest = 0; // since the meter was drawn
 let drawnSeconds = 0; // when it was
 let farewell = ""; // why it stopped, if not because the user wanted it
 let heardSeconds = transcript.end; // since the first start: a second one goes on behind the first
+let following = true; // the captions, at their end
+let scrolled = 0; // how far down they were at the last look, in pixels
 let token = loadToken();
 
 // --- what the user does ---
@@ -47,6 +49,9 @@ $("access").addEventListener("submit", (event) => {
   showLink();
   start();
 });
+
+captions.addEventListener("scroll", noticeScrolling);
+new ResizeObserver(() => following && toTheEnd()).observe(captions);
 
 $("clear").addEventListener("click", () => {
   if (!confirm("Forget these captions?")) return;
@@ -188,7 +193,6 @@ function lost(why) {
 
 function show(event, offset) {
   if (event.type !== "partial" && event.type !== "final") return;
-  const reading = captions.scrollHeight - captions.scrollTop - captions.clientHeight > NEAR_THE_END;
   if (open?.stale) drop();
   open ??= begin();
   if (event.type === "final") {
@@ -198,7 +202,18 @@ function show(event, offset) {
     Object.assign(open, { partial: event, offset });
   }
   if (microphone) showMeter();
-  if (!reading) captions.scrollTop = captions.scrollHeight; // last: it asks for the layout of all that has changed
+  if (following) toTheEnd(); // last: it asks for the layout of all that has changed
+}
+
+function toTheEnd() {
+  captions.scrollTop = captions.scrollHeight;
+}
+
+// Whoever moves up is reading; a page that becomes smaller or whose lines break elsewhere moves nobody up.
+function noticeScrolling() {
+  const left = captions.scrollHeight - captions.scrollTop - captions.clientHeight;
+  following = left <= NEAR_THE_END || (following && captions.scrollTop >= scrolled);
+  scrolled = captions.scrollTop;
 }
 
 function begin() {

@@ -32,6 +32,7 @@ BROKEN = (av.FFmpegError, OSError, IndexError)  # FFmpeg's word for it, the syst
 GAP_SECONDS = 0.2  # a hole in the timestamps longer than this becomes silence, so that subtitles fit the picture
 BROKEN_CLOCK_SECONDS = 3600.0  # a longer hole is a broken clock and is passed over
 CUT_SHORT_SECONDS = 0.5  # less than the header promised by more than this: the file is cut short
+ONE_DURATION = {"matroska,webm", "asf"}  # whose header tells that of picture and sound together
 UNINDEXED = {"aac", "ac3", "eac3", "dts"}  # bare streams without a header: FFmpeg only guesses their duration
 UNKNOWN_WAV_BYTES = 0x7FFF_F000  # sizes from here on stand for one that was not known when the file was begun
 MOST_WAV_CHUNKS = 100  # before the sound: others are no WAV files that anybody made
@@ -49,11 +50,12 @@ class Recording:
         self._promised_seconds = None
         kind = container.format.name
         guessed = kind in UNINDEXED or (kind == "mp3" and not file.has_mp3_index())
-        if stream.duration and not guessed:
+        shared = kind in ONE_DURATION and container.streams.video  # and a picture may last longer
+        if stream.duration and not (guessed or shared):
             self._promised_seconds = float(stream.duration * stream.time_base)
         if kind == "wav":  # of one that is cut short FFmpeg tells what is left
             self._promised_seconds = file.wav_seconds() or self._promised_seconds
-        elif "matroska" in kind and container.duration and not container.streams.video:  # a picture may last longer
+        elif "matroska" in kind and container.duration and not shared:
             self._promised_seconds = container.duration / av.time_base
         self.duration_seconds = self._promised_seconds
         if self.duration_seconds is None and container.duration:
@@ -150,7 +152,7 @@ class Recording:
 
 @contextmanager
 def open_recording(path: str) -> Iterator[Recording]:
-    """Opens a file, or standard input for `-`, and finds its first audio stream.
+    """Opens a file, or standard input for `-`, and finds its audio stream: the default one of several.
 
     Raises:
         AudioError: there is no such file, or it is no recording; the message says what to do.
@@ -167,7 +169,7 @@ def open_recording(path: str) -> Iterator[Recording]:
             file.raise_interrupt()
             if not container.streams.audio:
                 raise AudioError(f"{name}: has no audio stream; pass a recording with sound")
-            stream = container.streams.audio[0]
+            stream = container.streams.best("audio") or container.streams.audio[0]  # the one that players play
             if stream.codec_context is None:
                 raise AudioError(f"{name}: its codec is unknown; convert it to FLAC or WAV first")
             yield Recording(name, container, stream, file)

@@ -15,6 +15,7 @@ import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from model.tasks import LANGUAGES
 from streamer.events import Done, Error, Event, Final, Finalized, Partial, SpeechStarted, Word
 from streamer.line import Gone
 from streamer.metrics import Load
@@ -40,7 +41,7 @@ class FakeWorker:
         self.audio_seconds = self.compute_seconds = 0.0
 
     def check(self, options) -> None:
-        options.wish.instruction(only_transcribes=self.plain)
+        options.wish.instruction(only_transcribes=self.plain, languages=["en"] if self.plain else list(LANGUAGES))
 
     def open(self, options, take) -> FakeFeed:
         self.check(options)

@@ -429,7 +429,8 @@ def test_silence_behind_an_item_that_the_server_ended_can_be_committed():
 def test_a_clear_ends_what_is_being_said_but_not_what_had_ended():
     items = Items(turns=True)
     items.render(SpeechStarted(0, 0.0))
-    name = items.clear(5.0)
+    name, told_at_once = items.clear(5.0)
+    assert told_at_once == []
     ended = items.render(Final(0, 0.0, 3.0, "one"))  # its pause came before the clear; it was only told late
     assert kinds(ended)[-1] == "completed"
     told = [
@@ -478,11 +479,28 @@ def test_nothing_can_be_committed_twice():
 def test_a_clear_forgets_only_what_was_not_committed():
     items = Items(turns=False)
     name, _ = items.commit(1.0)
-    cleared = items.clear(2.0)
+    cleared, told_at_once = items.clear(2.0)
+    assert kinds(told_at_once) == ["cleared"]
     told = [
         *items.render(Final(0, 0.0, 1.0, "kept")),
         *items.render(Finalized(name)),
         *items.render(Final(1, 1.0, 2.0, "forgotten")),
         *items.render(Finalized(cleared)),
     ]
-    assert kinds(told) == ["delta", "completed", "cleared"]
+    assert kinds(told) == ["delta", "completed"]
+
+
+def test_what_is_committed_behind_a_clear_is_told_behind_it():
+    items = Items(turns=False)
+    items.render(Partial(0, 0.0, 1.0, "so", ""))
+    cleared, first = items.clear(1.0)
+    committed, second = items.commit(2.0)
+    assert kinds([*first, *second]) == ["failed", "cleared", "committed", "added", "done"]
+    told = [
+        *items.render(Final(0, 0.0, 1.0, "so what")),
+        *items.render(Finalized(cleared)),
+        *items.render(Final(1, 1.0, 2.0, "kept")),
+        *items.render(Finalized(committed)),
+    ]
+    assert kinds(told) == ["delta", "completed"]
+    assert json.loads(told[1])["transcript"] == "kept"

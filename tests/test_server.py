@@ -12,6 +12,7 @@ from streamer.options import Options
 from streamer.server import Server
 from streamer.sessions import Limits
 from tests.servers import (
+    FakeFeed,
     dialing,
     get,
     hear,
@@ -175,14 +176,20 @@ async def test_audio_before_start_is_refused():
         assert (talk.messages[0]["code"], talk.code) == ("bad_message", 1003)
 
 
-async def test_audio_after_stop_is_an_error(monkeypatch):
+async def test_audio_behind_stop_takes_nothing_of_what_was_said(monkeypatch):
     async with running() as here, dialing(here.url) as socket:
-        monkeypatch.setattr("tests.servers.FakeFeed.end", lambda feed: None)  # one that takes its time
+        end = FakeFeed.end
+        monkeypatch.setattr(FakeFeed, "end", lambda feed: None)  # one that takes its time
         await say(socket, "start")
+        await send_audio(socket, audio := speech(1.5))
         await say(socket, "stop")
         await socket.send(b"\0\0")
+        await hear_until(socket, "final")
+        await asyncio.sleep(0.05)  # the late audio is there, too
+        end(here.worker.feeds[0])
         talk = await hear_all(socket)
-        assert talk.messages[-1]["code"] == "bad_message"
+    assert talk.texts == words_of(audio)[1:]
+    assert (talk.messages[-1]["type"], talk.code) == ("done", 1000)
 
 
 @pytest.mark.parametrize("message", ["x" * 100_000, "x" * 10_000_000, b"\0" * 2_000_000])

@@ -2,7 +2,8 @@
 
 With turn detection each segment is an item. Without it the client says where one ends, and whatever segments there are
 until then are its text. Its commit takes effect in the stream's order: the stream answers it behind the last final that
-belongs to it, and only then is it known that the item is whole. Clearing is the same, but what it ends is not told.
+belongs to it, and only then is it known that the item is whole. Clearing is the same, but what it ends is not told, and
+without turns it is known at once.
 """
 
 from __future__ import annotations
@@ -68,11 +69,11 @@ class Items:
         self._borders.append(border := Border(new_id("commit"), audio_seconds, self._finals, item))
         return border.name, self._committed(item) if item else []
 
-    def clear(self, audio_seconds: float) -> str:
-        """The client forgets what it has appended since the last item: the name to finalize that with."""
-        name, self._border_at = new_id("clear"), audio_seconds
-        self._borders.append(Border(name, audio_seconds, self._finals, self._taken(), clears=True))
-        return name
+    def clear(self, audio_seconds: float) -> tuple[str, list[str]]:
+        """The client forgets what it has appended since the last item: the name to finalize that with, what to say."""
+        self._border_at, item = audio_seconds, self._taken()
+        self._borders.append(border := Border(new_id("clear"), audio_seconds, self._finals, item, clears=True))
+        return border.name, self._cleared(item, audio_seconds) if item else []
 
     def _taken(self) -> Item | None:
         """The item that the client ends; None: with turns it is known when the stream answers."""
@@ -120,10 +121,11 @@ class Items:
     def _pass(self, border: Border) -> list[str]:
         """The stream has reached a border."""
         known, self._finals_passed = max(border.finals, self._finals_passed), self._finals
+        if border.clears and border.item:
+            return []  # that was told at once
         if border.clears:
-            item, self._open = border.item or self._open, None
-            given_up = self._given_up(item, border.at_seconds) if item and item.told else []
-            return [*given_up, messages.cleared()]
+            item, self._open = self._open, None
+            return self._cleared(item, border.at_seconds)
         if border.item:
             return [self._completed(border.item)]
         if self._finals > known:
@@ -155,6 +157,9 @@ class Items:
         about = {"item_id": item.id, "content_index": 0, "transcript": item.growing.text, "usage": usage}
         return said(f"{TRANSCRIPTION}.completed", **about)
 
+    def _cleared(self, item: Item | None, end: float) -> list[str]:
+        return [*(self._given_up(item, end) if item and item.told else []), messages.cleared()]
+
     def _given_up(self, item: Item, end: float) -> list[str]:
         """An item that the client has heard of will not be."""
         why = {
@@ -179,7 +184,7 @@ class Utterances:
         self._ends.append((new_id("commit"), audio_seconds))
         return self._ends[-1][0], []
 
-    def clear(self, audio_seconds: float) -> str:
+    def clear(self, audio_seconds: float) -> tuple[str, list[str]]:
         """There is no such message.
 
         Raises:

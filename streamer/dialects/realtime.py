@@ -124,7 +124,10 @@ class Client:
                         session.say(each)
                     session.finalize(name)
             case Clear():
-                session.finalize(dialect.clear(seconds))
+                name, told = dialect.clear(seconds)
+                for each in told:
+                    session.say(each)
+                session.finalize(name)
             case Update():
                 if self.configuration.updated(message) != self.configuration:
                     raise WireError("audio has come already; configure a session before its audio", "session_fixed")

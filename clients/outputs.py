@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
 
 from clients.arguments import Group
 from clients.formats import FORMATS
@@ -64,6 +65,11 @@ def _same(path: Path, file: str) -> bool:
         return path.samefile(file)
     except (OSError, ValueError):  # one of them is not there, or cannot be
         return False
+
+
+def to_nowhere(out: TextIO) -> None:
+    """Its reader has left: what is still to be flushed goes nowhere, or the interpreter would complain at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
 
 
 def transcript_path(output: Path | None, save: Path | None, form: str) -> Path | None:

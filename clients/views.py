@@ -11,6 +11,7 @@ from typing import TextIO
 from clients.arguments import Complain
 from clients.formats import writer
 from clients.livefile import LiveFile, part_of
+from clients.outputs import to_nowhere
 from clients.promised import Promised
 from clients.terminal import EventView, TerminalView, View, view_on
 from streamer.events import Done, Event, Final
@@ -77,7 +78,8 @@ class Audience:
             except BrokenPipeError:
                 if self._output is None:
                     raise
-                self._close_pipe()
+                self._view = None  # nobody reads along any more, but the file is wanted all the same
+                to_nowhere(self._out)
 
     def leave(self) -> None:
         """Leaves a terminal to another program until there is something to show; may be called at any moment."""
@@ -90,12 +92,6 @@ class Audience:
             self._keep(self._done)
             os.replace(self._part, self._output)
         self._whole = True
-
-    def _close_pipe(self) -> None:
-        """Nobody reads along any more, but the file is wanted all the same."""
-        self._view = None
-        # what is still to be flushed goes nowhere, or the interpreter would complain at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
 
     def _tell_of_part(self) -> None:
         if self._file:

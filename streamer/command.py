@@ -26,7 +26,7 @@ from clients.arguments import (
     refuse_terminal,
     stream_options,
 )
-from clients.outputs import add_transcript, outputs, settle_format
+from clients.outputs import add_transcript, outputs, settle_format, to_nowhere
 from clients.plain import one_line
 from clients.signals import heeded
 from model.errors import GraniteStreamError
@@ -76,8 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader has what it wanted. Without this the interpreter would complain when it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        to_nowhere(sys.stdout)  # the reader has what it wanted
         return DONE
     except Exception as error:
         if TRACEBACK in os.environ:

@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if TRACEBACK in os.environ:
             raise
-        complain(_one_line(error))
+        complain(_message_of(error))
         return exit_code(error)
 
 
@@ -149,7 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _one_line(error: Exception) -> str:
+def _message_of(error: Exception) -> str:
     message = str(error)
     if isinstance(error, GraniteStreamError):
         return message

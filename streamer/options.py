@@ -11,7 +11,7 @@ from streamer.commit import NOTHING, Policy
 from streamer.latency import BALANCED, LATENCIES
 
 MOST_PROMPT_CHARACTERS = 1000  # they are read anew at every update, and share the cache with the audio
-MOST_HINT_CHARACTERS = 400  # of them; of names whose tokens are short, fewer
+MOST_HINT_CHARACTERS = 400  # of them, of words that are only hints; what has no room in tokens is left out, too
 LONGEST_SEGMENT_SECONDS = 30.0  # what the model was trained on, and what a slot of the cache holds
 BOUNDS: dict[str, tuple[float, float]] = {
     "step_ms": (1, 10_000),

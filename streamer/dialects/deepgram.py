@@ -202,12 +202,11 @@ def error(code: str, message: str) -> str:
 
 async def _open(path: str, sessions: Sessions, address: str) -> Opened:
     query = Query.of(path, sessions.limits.options)
-    results, start = Results(query, sessions.model), query.start
+    results = Results(query, sessions.model)
     try:
-        sessions.check(start)
+        session = sessions.open(query.start, address, results)
     except WireError:
-        start = query.modest
-    session = sessions.open(start, address, results)
+        session = sessions.open(query.modest, address, results)
     return Opened(session, lambda message: _take(session, results, message))
 
 

@@ -7,6 +7,7 @@ send audio before they have told what it is, the first half second waits for tha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -119,20 +120,21 @@ class Client:
                 session.hear(audio)
             case Commit(final=final):
                 if final or not self.configuration.vllm:  # the other kind, at vLLM, says that audio begins
-                    name, told = dialect.commit(seconds)
-                    for each in told:
-                        session.say(each)
-                    session.finalize(name)
+                    self._finalize(session, *dialect.commit(seconds))
             case Clear():
-                name, told = dialect.clear(seconds)
-                for each in told:
-                    session.say(each)
-                session.finalize(name)
+                self._finalize(session, *dialect.clear(seconds))
             case Update():
                 if self.configuration.updated(message) != self.configuration:
                     raise WireError("audio has come already; configure a session before its audio", "session_fixed")
                 if not self.configuration.vllm:
                     session.say(self._shown("session.updated"))
+
+    @staticmethod
+    def _finalize(session: Session, name: str, told: Sequence[str]) -> None:
+        """Draws a border in the stream, and says what is known of it at once."""
+        for each in told:
+            session.say(each)
+        session.finalize(name)
 
     def _shown(self, kind: str) -> str:
         return messages.session_event(kind, self.name, self.configuration, self.sessions.model)

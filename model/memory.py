@@ -76,7 +76,8 @@ def _advice(model: str, size: Size, form: Form, free: int) -> str:
         for other in FORMS
         if needed_bytes(size, other) < needed_bytes(size, form) and needed_bytes(size, other) <= free
     ]
-    smaller = [known for known in KNOWN if needed_bytes(known.size, BFLOAT16) <= free]
+    others = [known for known in KNOWN if known.name != model.partition("@")[0]]
+    smaller = [known for known in others if needed_bytes(known.size, BFLOAT16) <= free]
     if smaller:
         best = max(smaller, key=lambda known: known.size.parameters)
         fitting.append(f"{best.name} as bfloat16 ({_gigabytes(needed_bytes(best.size, BFLOAT16))})")

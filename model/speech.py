@@ -201,7 +201,8 @@ class GraniteSpeech(nn.Module):
             The text. That of a wish for speakers or times has tags between its words: `model.tags.parse` reads them.
 
         Raises:
-            ValueError: the samples have another shape or type, or are longer than the model has positions for.
+            ValueError: the samples have another shape or type, or the model has not enough positions for them and for
+                what is said in them.
             WishError: the checkpoint cannot do this.
         """
         wish = wish or Wish()
@@ -215,12 +216,14 @@ class GraniteSpeech(nn.Module):
             return ""
         heard_text = self.alphabet.text(heard.log_probs)
         draft = self.processor.encode(heard_text)
-        around = len(prompt.prefix) + len(prompt.suffix)
-        if around + len(heard.embeddings) >= self.config.text.max_position_embeddings:
+        read = len(prompt.prefix) + len(heard.embeddings) + len(prompt.suffix)
+        positions = self.config.text.max_position_embeddings
+        if read + len(draft) >= positions:
             raise ValueError(
                 f"{len(audio) / SAMPLE_RATE:.0f} s of audio are too long for this model at once; stream it"
             )
-        cache = self.cache(around + len(heard.embeddings) + max_tokens + len(draft) + 1)
+        max_tokens = min(max_tokens, positions - read)
+        cache = self.cache(read + max_tokens + len(draft) + 1)
         dictation = self.dictation(cache, prompt, guarded)
         dictation.begin(heard.embeddings, 0, max_tokens, draft, lambda: heard_text)
         while dictation.writing:
@@ -237,9 +240,14 @@ class GraniteSpeech(nn.Module):
             max_tokens: the longest answer.
 
         Raises:
-            ValueError: the text holds a placeholder for audio.
+            ValueError: the text holds a placeholder for audio, or the model has not enough positions for it.
         """
         ids = self.processor.question(text)
+        if len(ids) >= (positions := self.config.text.max_position_embeddings):
+            raise ValueError(
+                f"the text has {len(ids)} tokens; the model has {positions} positions for it and an answer"
+            )
+        max_tokens = min(max_tokens, positions - len(ids))
         cache = self.cache(len(ids) + max_tokens)
         slot, said = cache.acquire(), list[int]()
         while len(said) < max_tokens:

@@ -83,13 +83,14 @@ class Wish:
         if target is not None and target == spoken:
             raise WishError(f"the speech is {spoken} already; transcribe it")
 
-    def hinted(self, keywords: Sequence[str], language: str | None) -> Wish:
-        """The same with other words to expect and another spoken language, where there are any.
+    def hinted(self, keywords: Sequence[str] | None, language: str | None) -> Wish:
+        """The same with other words to expect, or none, and another spoken language; None leaves what there is.
 
         Raises:
             WishError: they do not go with the rest.
         """
-        return replace(self, keywords=tuple(keywords) or self.keywords, language=language or self.language)
+        keywords = self.keywords if keywords is None else tuple(keywords)
+        return replace(self, keywords=keywords, language=language or self.language)
 
     @property
     def chosen(self) -> list[str]:

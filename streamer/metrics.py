@@ -62,7 +62,9 @@ class Metrics(Collector):
         self._refusals = Counter(
             "granite_stream_refusals", "Connections and sessions not taken.", ["reason"], registry=self.registry
         )
-        self._errors = Counter("granite_stream_errors", "Errors sent.", ["code"], registry=self.registry)
+        self._errors = Counter(
+            "granite_stream_errors", "Errors that ended a connection.", ["code"], registry=self.registry
+        )
         self._sessions: Callable[[], dict[str, int]] = dict
         self._watchers: Callable[[], int] = int
         self._machine: Machine | None = None
@@ -78,7 +80,7 @@ class Metrics(Collector):
         self._refusals.labels(reason).inc()
 
     def count_error(self, code: str) -> None:
-        """An error was sent."""
+        """A connection ended with an error."""
         self._errors.labels(code).inc()
 
     def count_sessions(self, counts: Callable[[], dict[str, int]]) -> None:

@@ -70,7 +70,9 @@ class Options:
         fitting = [word for word, count in zip(words, counts, strict=True) if count <= MOST_HINT_CHARACTERS]
         if self.wish.speakers or len(self.wish.prompt or "") + MOST_HINT_CHARACTERS > MOST_PROMPT_CHARACTERS:
             fitting = []
-        return replace(self, wish=self.wish.hinted(fitting, language), only_hints=self.only_hints or bool(fitting))
+        return replace(
+            self, wish=self.wish.hinted(fitting or None, language), only_hints=self.only_hints or bool(fitting)
+        )
 
     @property
     def update_ms(self) -> int:

@@ -146,18 +146,21 @@ def _start(values: dict[str, Any], usual: Options) -> Start:
 
 
 def _wish(values: dict[str, Any], usual: Wish) -> Wish:
+    keywords, speakers = value_of(values, "keywords", KEYWORDS, None), value_of(values, "speakers", FLAG, None)
     wish = Wish(
         task=value_of(values, "task", SHORT_TEXT, None),
         language=value_of(values, "language", SHORT_TEXT, None),
         target_language=value_of(values, "target_language", SHORT_TEXT, None),
         punctuate=value_of(values, "punctuate", FLAG, None),
-        keywords=tuple(value_of(values, "keywords", KEYWORDS, ())),
-        speakers=value_of(values, "speakers", FLAG, False),
+        keywords=tuple(keywords or ()),
+        speakers=speakers or False,
         prompt=value_of(values, "prompt", TEXT, None),
     )
     if wish.chosen or wish.prompt is not None:
         return wish
-    return usual.hinted(wish.keywords, wish.language)
+    if speakers is False:
+        usual = replace(usual, speakers=False)
+    return usual.hinted(keywords, wish.language)
 
 
 def ready(session: str, model: str, sample_rate: int, audio_seconds: float) -> str:

@@ -11,7 +11,6 @@ import numpy as np
 
 from model.features import SAMPLE_RATE
 from streamer.allowance import Allowance, pace
-from streamer.calibration import share_of_a_speaker
 from streamer.engine import Engine
 from streamer.events import Error, Event, Finalized, Take
 from streamer.load import LoadMeter
@@ -35,20 +34,29 @@ class Worker:
     ```
     """
 
-    def __init__(self, engine: Engine, most_waiting_seconds: float = MOST_WAITING_SECONDS) -> None:
-        """Takes the engine for itself."""
+    def __init__(
+        self, engine: Engine, most_waiting_seconds: float = MOST_WAITING_SECONDS, share_of_a_speaker: float = 0.0
+    ) -> None:
+        """Takes the engine for itself.
+
+        Args:
+            engine: what to run.
+            most_waiting_seconds: of a stream's audio, before `Feed.room` waits.
+            share_of_a_speaker: a guess of the part of the thread's time that one needs, which `refusal` goes by until
+                it is measured; for those who ask it (`streamer.calibration`).
+        """
         self.audio_seconds = 0.0  # taken since the start
         self.compute_seconds = 0.0  # spent since the start
         self.lost: asyncio.Future[BaseException]  # done when the thread has died, with what killed it
         self.most_waiting_samples = int(most_waiting_seconds * SAMPLE_RATE)
         self._feeds: set[Feed] = set()
+        self._share_of_a_speaker = share_of_a_speaker
         self._meter: LoadMeter
         self._network: NetworkThread[Feed] = NetworkThread(engine, self._receive, self._die)
 
     async def __aenter__(self) -> Worker:
         self.lost = asyncio.get_running_loop().create_future()
-        guess = await asyncio.to_thread(share_of_a_speaker, self._network.engine.model)
-        self._meter = LoadMeter(guess, time.monotonic())
+        self._meter = LoadMeter(self._share_of_a_speaker, time.monotonic())
         self._network.start()
         return self
 
@@ -69,7 +77,10 @@ class Worker:
 
         Raises:
             WishError: the model cannot do what is asked for.
+            RuntimeError: the thread has died: nobody would answer.
         """
+        if self.lost.done():
+            raise RuntimeError("the transcriber has stopped; start it again") from self.lost.result()
         self.check(options)
         feed = Feed(self, take)
         self._feeds.add(feed)

@@ -212,7 +212,10 @@ async def test_a_daemon_that_starts_again_gets_what_the_one_before_did_not_finis
         await keep_captured(browser)
         await start(browser)
         await listen(browser, 1)
-        first.worker.feeds[0].tell(Partial(99, 0.0, 1.0, "stands until its words are said again", ""))
+        # a segment begins within the pause that has ended the one before
+        started = first.worker.feeds[0].heard_seconds - 0.25
+        partial = Partial(99, started, started + 1, "stands until its words are said again", "")
+        first.worker.feeds[0].tell(SpeechStarted(99, started), partial)
         await browser.until("document.getElementById('captions').textContent.includes('stands until')")
         if gently:
             first.server.sessions.drain()

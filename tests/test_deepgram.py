@@ -253,6 +253,20 @@ def test_formatting_that_does_not_go_with_the_rest_is_left_out(more):
     assert query.start.options.wish.prompt
 
 
+@pytest.mark.parametrize(
+    ("usual", "more", "wanted"),
+    [
+        (Wish(speakers=True), "", Wish(speakers=True)),
+        (Wish(speakers=True), "&diarize=false", Wish()),
+        (Wish(punctuate=True), "&smart_format=false", Wish(punctuate=False)),
+        (Wish(punctuate=True), "&smart_format=false&punctuate=true", Wish(punctuate=True)),
+        (Wish(), "&diarize=true&punctuate=true", Wish(speakers=True)),
+    ],
+)
+def test_a_client_may_do_without_what_the_service_writes(usual, more, wanted):
+    assert Query.of(f"/v1/listen?{RAW}{more}", Options(wish=usual)).start.options.wish == wanted
+
+
 def test_words_are_bare_and_speakers_count_from_zero():
     (said,) = results().render(Final(0, 0.0, 1.0, "Well,", (Word("Well,", 0.1, 0.4, 0.5, speaker=1),)))
     (word,) = json.loads(said)["channel"]["alternatives"][0]["words"]

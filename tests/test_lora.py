@@ -165,6 +165,11 @@ def test_a_question_that_holds_a_placeholder_is_refused(plain: GraniteSpeech) ->
         plain.answer("what is <|audio|>?")
 
 
+def test_a_question_that_leaves_no_position_for_an_answer_is_refused(plain: GraniteSpeech) -> None:
+    with pytest.raises(ValueError, match=r"tokens; the model has \d+ positions for it and an answer"):
+        plain.answer("why? " * plain.config.text.max_position_embeddings)
+
+
 def test_slots_with_and_without_audio_share_a_batch(both: Both) -> None:
     _, embeddings = both.prompt()
     kinds, cuts = [True, False, True], [len(embeddings), len(embeddings), 9]

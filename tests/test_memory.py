@@ -155,6 +155,16 @@ def test_too_little_memory_is_a_line_that_says_what_would_fit(
     assert str(caught.value) == advice
 
 
+def test_what_would_fit_names_no_model_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    largest = max(KNOWN, key=lambda known: known.size.parameters)
+    monkeypatch.setattr(memory, "free_bytes", lambda _: memory.needed_bytes(largest.size, memory.BFLOAT16))
+    with pytest.raises(CheckpointError) as caught:
+        memory.require(f"{largest.name}@main", largest.size, Form.of(torch.float32), CPU)
+    advice = str(caught.value).partition("would fit: ")[2]
+    assert advice.count(largest.name) == 3
+    assert advice.count("as bfloat16") == 2
+
+
 @pytest.mark.parametrize("free", [None, 100 * GB], ids=["unknown", "enough"])
 def test_enough_memory_is_no_matter(monkeypatch: pytest.MonkeyPatch, free: int | None) -> None:
     monkeypatch.setattr(memory, "free_bytes", lambda _: free)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model import Wish
+from model.speech import Span
 from streamer import Engine, Options
 from streamer.commit import Evidence, Policy, WrittenWord
 from streamer.events import Done, Final, Finalized, Partial, SpeechStarted
@@ -188,6 +189,16 @@ def test_somebody_who_never_pauses_is_cut_between_words(engine, spoken):
         assert after.start <= before.end + 0.05, "audio between two segments was lost"
 
 
+@pytest.mark.parametrize(("endpoint_ms", "bound_seconds"), [(400, 0.2), (1500, 0.4)])
+def test_who_goes_on_just_after_an_endpoint_is_heard_from_within_that_pause(engine, spoken, endpoint_ms, bound_seconds):
+    pause = torch.zeros(16 * (endpoint_ms - 50))
+    samples = torch.cat([part for each in spoken[:4] for part in (each.samples, pause)])
+    finals = of(Final, play(engine, samples, (1600,), Options(endpoint_ms=endpoint_ms)))
+    shared = [before.end - after.start for before, after in pairwise(finals)]
+    # a soft consonant may lie there; but of what ended the segment before, no more than half of its pause
+    assert 0 < max(shared) <= bound_seconds
+
+
 def test_what_sounds_like_speech_for_ever_but_has_no_words_ends_nothing(nano, monkeypatch):
     engine = Engine(nano)
     monkeypatch.setattr(engine.detector, "listen", lambda audio, _: [torch.ones(len(each) // 512) for each in audio])
@@ -260,6 +271,24 @@ def test_audio_that_the_model_has_no_positions_for_is_refused(nano, spoken, monk
     assert nano.transcribe(spoken[0].samples[:16_000])
     with pytest.raises(ValueError, match="4 s of audio are too long for this model at once; stream it"):
         nano.transcribe(torch.cat([spoken[0].samples, spoken[0].samples])[:64_000])
+
+
+def test_no_text_stands_where_the_model_has_no_positions(nano, spoken, monkeypatch):
+    samples, whole = spoken[0].samples[:16_000], nano.transcribe(spoken[0].samples[:16_000], max_tokens=100)
+    (heard,) = nano.encode([Span(nano.features(samples))])
+    prompt = nano.processor.prompt(nano.processor.instruction(Wish()))
+    read = len(prompt.prefix) + len(heard.embeddings) + len(prompt.suffix)
+    draft = nano.processor.encode(nano.alphabet.text(heard.log_probs))
+
+    def narrowed(positions):
+        narrow = replace(nano.config.text, max_position_embeddings=positions)
+        monkeypatch.setattr(nano, "config", replace(nano.config, text=narrow))
+        return nano.transcribe(samples, max_tokens=100)
+
+    assert whole
+    with pytest.raises(ValueError, match="1 s of audio are too long"):
+        narrowed(read + len(draft))
+    assert narrowed(read + len(draft) + 1).startswith(whole[:5])
 
 
 def words_at(*places):

@@ -54,7 +54,15 @@ def test_the_service_s_options_hold_where_a_client_does_not_say():
     assert options(endpoint_ms=800) == replace(service, endpoint_ms=800)
     assert options(latency="low") == replace(service, latency="low", step_ms=None), "its step goes with its latency"
     assert options(keywords=["Jan"]).wish == Wish(keywords=("Jan",))
+    assert options(keywords=[]).wish == Wish()
     assert options(prompt="Write.").wish == Wish(prompt="Write.")
+
+
+def test_a_client_may_do_without_the_speakers_that_the_service_asks_for():
+    service = Options(wish=Wish(speakers=True, language="de"))
+    assert parse('{"type": "start"}', service).options == service
+    assert parse('{"type": "start", "speakers": null}', service).options == service
+    assert parse('{"type": "start", "speakers": false}', service).options.wish == Wish(language="de")
 
 
 def test_the_service_s_prompt_holds_where_there_is_none():

@@ -6,7 +6,6 @@ import pytest
 
 from model import Wish, WishError
 from streamer import Engine, Options, network
-from streamer import worker as working
 from streamer.events import Done, Error, Final, Finalized
 from streamer.network import LEAST_FRAMES
 from streamer.worker import MOST_WISHES, Worker
@@ -178,9 +177,8 @@ async def test_a_machine_that_is_slow_does_less_in_a_step(worker, spoken, monkey
         assert len(updates) == 1 or sum(due.frames for due in updates) <= LEAST_FRAMES
 
 
-async def test_one_more_than_the_machine_carries_is_refused_and_work_is_measured(nano, spoken, monkeypatch):
-    monkeypatch.setattr(working, "share_of_a_speaker", lambda _: 0.5)  # of its time, or so it is guessed
-    async with Worker(Engine(nano)) as worker:
+async def test_one_more_than_the_machine_carries_is_refused_and_work_is_measured(nano, spoken):
+    async with Worker(Engine(nano), share_of_a_speaker=0.5) as worker:  # of its time, or so it is guessed
         assert worker.refusal() is None
         assert worker.compute_seconds == worker.load.busy == 0
         listener = Listener()
@@ -272,6 +270,8 @@ async def test_when_the_thread_dies_everybody_is_told(worker, spoken, monkeypatc
         assert isinstance(await worker.lost, ZeroDivisionError)
     assert await listener.texts() == []
     assert isinstance(listener.events[-1], Error)
+    with pytest.raises(RuntimeError, match="the transcriber has stopped; start it again"):
+        worker.open(Options(), Listener())
 
 
 async def test_an_idle_worker_sleeps(worker, monkeypatch):

@@ -94,7 +94,8 @@ export class Connection extends EventTarget {
 
   said(event) {
     this.seq = event.seq;
-    if (event.type === "speech_started") this.segment = this.place(event.start);
+    // It may begin within the pause before it, of which the sound was not kept: the words there are final.
+    if (event.type === "speech_started") this.segment = Math.max(this.settled, this.place(event.start));
     if (event.type === "final") [this.segment, this.settled] = [null, this.place(event.end)];
     if (event.type === "done") [this.segment, this.settled] = [null, this.taken];
     this.forget();

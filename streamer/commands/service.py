@@ -68,9 +68,11 @@ async def run(serving: Serving, load_engine: Callable[[], Engine], complain: Com
 
 
 async def _serve(server: Server, engine: Engine, stop: asyncio.Future[None], drain_seconds: float) -> int:
+    from streamer.calibration import share_of_a_speaker
     from streamer.worker import Worker
 
-    async with Worker(engine) as worker:
+    share = await asyncio.to_thread(share_of_a_speaker, engine.model)
+    async with Worker(engine, share_of_a_speaker=share) as worker:
         _open(server, worker, engine)
         notify("READY=1")
         log.info("ready", extra={"fields": {"model": engine.model.name}})

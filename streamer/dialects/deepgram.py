@@ -82,16 +82,18 @@ def _wish(given: dict[str, list[str]], usual: Wish) -> Wish:
     """What must be, or is refused."""
     terms = given.get("keyterm", []) + [word.partition(":")[0] for word in given.get("keywords", [])]
     language = _last(given, "language", "").partition("-")[0]
-    return usual.hinted(terms, None if language == "multi" else language)
+    return usual.hinted(terms or None, None if language == "multi" else language)
 
 
 def _formatted(given: dict[str, list[str]], wish: Wish) -> Wish:
     """And what may be: these clients ask for it by habit."""
-    speakers = _flag(given, "diarize") or "diarize_model" in given
-    # smart formatting holds punctuation; no model writes both it and speakers
-    punctuate = (_flag(given, "punctuate") or _flag(given, "smart_format")) and not speakers
+    speakers = "diarize_model" in given or _flag(given, "diarize", wish.speakers)
+    # smart formatting holds punctuation
+    formats = [_flag(given, name) for name in ("punctuate", "smart_format") if name in given]
+    punctuate = any(formats) if formats else wish.punctuate
     try:
-        return replace(wish, speakers=wish.speakers or speakers, punctuate=punctuate or wish.punctuate)
+        # no model writes both speakers and punctuation
+        return replace(wish, speakers=speakers, punctuate=wish.punctuate if speakers else punctuate)
     except ValueError:  # it does not go with the rest, such as keyterms or the service's own prompt
         return wish
 
@@ -248,8 +250,8 @@ def _last(given: dict[str, list[str]], name: str, default: str) -> str:
     return given[name][-1] if name in given else default
 
 
-def _flag(given: dict[str, list[str]], name: str) -> bool:
-    value = _last(given, name, "false")
+def _flag(given: dict[str, list[str]], name: str, default: bool = False) -> bool:
+    value = _last(given, name, "true" if default else "false")
     if value not in ("true", "false"):
         raise WireError(f"{name} is {value[:60]!r}; it must be true or false")
     return value == "true"

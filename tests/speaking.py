@@ -15,7 +15,6 @@ import pytest
 
 from clients.connection import Captions, connect
 from model import GraniteSpeech
-from streamer import worker as working
 from streamer.engine import Engine, Work
 from streamer.events import Event, Final
 from streamer.options import Options
@@ -52,7 +51,6 @@ async def service(model: GraniteSpeech, limits: Limits | None = None) -> AsyncIt
     """A daemon on a port of its own, which refuses nobody because the machine is busy with other tests."""
     engine = Engine(model)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(working, "share_of_a_speaker", lambda _: 0.0)
         patch.setattr(Worker, "refusal", lambda _: None)
         async with Worker(engine) as worker, running(Server(limits=limits or Limits()), worker, "nano") as there:
             yield Service(f"ws://127.0.0.1:{there.port}", there.server, worker, engine)

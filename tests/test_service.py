@@ -14,7 +14,7 @@ from wyoming.client import AsyncTcpClient
 from wyoming.info import Describe, Info
 
 from model import CheckpointError, Wish
-from streamer import Options
+from streamer import Options, calibration
 from streamer.commands import service
 from streamer.commands.serving import parse
 from streamer.engine import Engine
@@ -205,26 +205,47 @@ async def test_a_prompt_that_no_model_takes_is_one_line_and_exit_code_2(nano):
     assert await run(load) == (2, ["the prompt holds 2 <|audio|> placeholders, it needs exactly 1"])
 
 
-async def test_a_network_that_dies_tells_its_speakers_and_ends_the_process(nano, monkeypatch, caplog):
-    caplog.set_level("INFO", "granite_stream")
-    engine = Engine(nano)
+@asynccontextmanager
+async def running(engine, monkeypatch):
+    """Gives the service's URL once it is ready, and the task that it runs in."""
     ports = []
     monkeypatch.setattr(
         service, "_log_addresses", lambda listener, *_: ports.append(listener.sockets[0].getsockname()[1])
     )
     ready = asyncio.Event()
     monkeypatch.setattr(service, "notify", lambda state: ready.set())
-    running = asyncio.create_task(run(lambda: engine))
+    task = asyncio.create_task(run(lambda: engine))
     async with asyncio.timeout(START_SECONDS):
         await ready.wait()
-        async with dialing(f"ws://127.0.0.1:{ports[0]}/v1/stream") as client:
+        yield f"ws://127.0.0.1:{ports[0]}/v1/stream", task
+
+
+async def test_what_a_speaker_costs_is_guessed_before_anybody_speaks(nano, monkeypatch):
+    monkeypatch.setattr(calibration, "share_of_a_speaker", lambda _: 0.9)
+    async with running(Engine(nano), monkeypatch) as (url, task):
+        async with dialing(url) as client, dialing(url) as second:
+            await say(client, "start")
+            await hear(client)
+            await say(second, "start")
+            refused = await hear_all(second)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await task == (0, [])
+    assert refused.code == 1013
+    assert "carries about 1 such streams" in refused.reason
+
+
+async def test_a_network_that_dies_tells_its_speakers_and_ends_the_process(nano, monkeypatch, caplog):
+    caplog.set_level("INFO", "granite_stream")
+    engine = Engine(nano)
+    async with running(engine, monkeypatch) as (url, task):
+        async with dialing(url) as client:
             await say(client, "start")
             await hear(client)
             monkeypatch.setattr(engine, "step", lambda *_: 1 / 0)
             await client.send(pcm(read(NAMES[0])))
             talk = await hear_all(client)
         assert (talk.messages[-1]["code"], talk.code) == ("internal", 1011)
-        assert await running == (1, [])
+        assert await task == (1, [])
     died = next(record for record in caplog.records if record.message == "the network has died")
     assert "ZeroDivisionError" in LineFormatter(as_json=False).format(died)
 

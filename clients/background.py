@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import suppress
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
+_at_work: set[threading.Thread] = set()  # that `in_thread` began
 
 
 def in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
@@ -28,9 +31,23 @@ def in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
             error = caught
         with suppress(RuntimeError):  # the loop has been closed meanwhile: nobody waits any more
             loop.call_soon_threadsafe(_answer, future, result, error)
+        _at_work.discard(threading.current_thread())
 
-    threading.Thread(target=target, daemon=True).start()
+    thread = threading.Thread(target=target, daemon=True)
+    _at_work.add(thread)
+    thread.start()
     return future
+
+
+def busy() -> bool:
+    """Whether something that `in_thread` began goes on. Deep in torch, it must not outlive the interpreter."""
+    return bool(_at_work)
+
+
+def end_at_once(code: int) -> NoReturn:
+    """Ends the process without waiting for anything."""
+    sys.stderr.flush()
+    os._exit(code)
 
 
 async def in_background(make: Callable[[], Generator[T, None, None]]) -> AsyncGenerator[T, None]:

@@ -46,7 +46,8 @@ async def part(
         sessions.metrics.count_error(farewell.error or "internal")
     if farewell.error:
         broadcast([socket], error(farewell.error, farewell.reason))  # `send` would wait for who does not read
-    await socket.part(farewell.code, wire.reason(farewell.reason))
+    if farewell.code is not Close.LOST:  # nobody is there any more, and somebody may wait for the place
+        await socket.part(farewell.code, wire.reason(farewell.reason))
     return socket.close_code not in (None, Close.LOST)
 
 

@@ -7,7 +7,8 @@ from contextlib import aclosing
 
 import pytest
 
-from clients.background import in_background
+from clients.background import busy, in_background, in_thread
+from tests.servers import until
 
 
 async def test_items_come_in_order_and_only_when_asked_for() -> None:
@@ -50,6 +51,15 @@ async def test_whoever_leaves_early_has_it_closed_where_it_ran() -> None:
         await anext(found)
     assert await asyncio.to_thread(closed.wait, 10)
     assert where[0] not in (threading.main_thread(), threading.current_thread())
+
+
+async def test_it_is_known_whether_something_goes_on() -> None:
+    go_on = threading.Event()
+    work = in_thread(go_on.wait)
+    assert busy()
+    go_on.set()
+    assert await work
+    await until(lambda: not busy())
 
 
 async def test_an_item_that_never_comes_can_be_given_up() -> None:

@@ -223,6 +223,54 @@ async def test_a_device_that_is_opened_again_while_the_run_ends_is_given_back(mo
     assert driver.open == [False, False]
 
 
+class Hanging(Driver):
+    """PortAudio, that hangs when the first stream is closed until it is told to go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go_on = threading.Event()
+        self._exit_handler = lambda: None
+
+    def RawInputStream(self, *_given: Any, **_named: Any) -> SimpleNamespace:  # noqa: N802 - its name
+        self.open.append(True)
+        wait = self.go_on.wait if len(self.open) == 1 else lambda: None
+        return SimpleNamespace(start=lambda: None, close=lambda ignore_errors: wait())
+
+
+async def test_a_driver_that_hangs_does_not_keep_its_device_from_being_opened_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    driver, restarts = Hanging(), list[int]()
+    monkeypatch.setattr("streamer.sound.capture.sounddevice", lambda: driver)
+    monkeypatch.setattr("streamer.sound.portaudio.sounddevice", lambda: driver)
+    monkeypatch.setattr("streamer.sound.microphone.restart_portaudio", lambda: restarts.append(1))
+    monkeypatch.setattr("streamer.sound.microphone.inputs", lambda: [PLAIN])
+    monkeypatch.setattr("streamer.sound.microphone.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("streamer.sound.microphone.HANGING_SECONDS", 0.2)
+    async with Microphone(None, PLAIN, lambda _: None) as microphone:
+        microphone._capture.end()
+        await until(lambda: len(driver.open) == 2)
+        assert not restarts, "it would wait for the driver, too"
+        driver.go_on.set()
+        await until(lambda: not microphone._hanging.alive)
+        microphone._capture.end()
+        await until(lambda: len(driver.open) == 3)
+        assert restarts
+
+
+async def test_a_default_that_has_changed_is_named_while_it_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamer.sound.capture.sounddevice", Driver)
+    monkeypatch.setattr("streamer.sound.microphone.as_it_is", lambda device: replace(device, name="Headset"))
+    monkeypatch.setattr("streamer.sound.microphone.LOOK_SECONDS", 0.01)
+    said: list[str] = []
+    async with Microphone(None, PLAIN, said.append) as microphone:
+        capture = microphone._capture
+        await until(lambda: microphone.device.name == "Headset")
+        await asyncio.sleep(0.1)
+        assert microphone._capture is capture
+    assert said == ["now it is Headset"]
+
+
 async def test_a_device_that_opens_and_does_not_start_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     driver = Driver(broken=True)
     monkeypatch.setattr("streamer.sound.capture.sounddevice", lambda: driver)

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import builtins
+import json
+import os
 import sys
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from streamer.sound import devices
-from streamer.sound.devices import LOOPBACKS, Device, again, default_input, find, inputs, is_there
+from streamer.sound.devices import LOOPBACKS, Device, again, as_it_is, default_input, find, inputs
 from streamer.sound.portaudio import MicrophoneError, sounddevice
 
 DESK = Device(0, "USB Desk Microphone", 48_000, 1, True, False, 3, "alsa_input.usb-desk")
@@ -48,6 +53,7 @@ def test_two_of_one_name_are_told_apart_by_their_number() -> None:
 def test_the_default_is_left_to_the_sound_server() -> None:
     assert default_input(ALL).name == DESK.name
     assert default_input(ALL).source is None
+    assert default_input(ALL).followed == DESK.source
 
 
 def test_after_a_restart_a_device_is_known_by_its_name() -> None:
@@ -117,9 +123,37 @@ def test_a_sound_server_tells_its_sources(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_sound_server_that_is_too_busy_has_not_said_that_a_source_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers: list[list[dict[str, str]] | None] = [None, [{"name": DESK.source or ""}], []]
+    answers: list[list[dict[str, str]] | None] = [None, [{"name": DESK.source or "", "description": "Desk"}], []]
     monkeypatch.setattr(devices, "_pactl", lambda *_: answers.pop(0))
-    assert [is_there(DESK) for _ in range(3)] == [True, True, False]
+    assert [as_it_is(DESK) for _ in range(3)] == [DESK, DESK, None]
+
+
+def test_a_default_that_is_another_one_now_has_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: dict[str, Any] = {"info": None, "list": [{"name": "headset", "description": "Headset"}]}
+    monkeypatch.setattr(devices, "_pactl", lambda command, *_: answers[command])
+    default = default_input(ALL)
+    assert as_it_is(default) == default
+    answers["info"] = {"default_source_name": DESK.source}
+    assert as_it_is(default) == default
+    answers["info"] = {"default_source_name": "headset"}
+    assert as_it_is(default) == replace(default, name="Headset", followed="headset")
+    answers["list"] = None
+    assert as_it_is(default) == default
+
+
+def test_names_that_pactl_cannot_put_into_json_are_those_it_tells_people(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    system(monkeypatch, ("pulse", 32, 44_100))
+    source = {"name": "uml.monitor", "description": "(null)", "sample_specification": "s16le 2ch 44100Hz"}
+    answers = {"--format=json list sources": json.dumps([source]), "list sources": "Source #1\n\tState: IDLE\n"}
+    answers["list sources"] += "\tName: uml.monitor\n\tDescription: Monitor of Kopfhörer\n\tDriver: x\n"
+    pactl = tmp_path / "pactl"
+    cases = "".join(f"'{words}') echo '{answer}';;\n" for words, answer in answers.items())
+    pactl.write_text(f'#!/bin/sh\ncase "$*" in\n{cases}*) exit 1;;\nesac\n')
+    pactl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert [each.name for each in inputs()] == ["Monitor of Kopfhörer", "pulse"]
 
 
 @pytest.mark.parametrize(

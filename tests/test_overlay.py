@@ -293,6 +293,8 @@ def test_what_is_written_is_readable_by_people(tmp_path: Path) -> None:
         ("ws://h --device cpu", "--device is for an overlay without URL"),
         ("ws://h --channel stage --max-segment 9", "leave out --max-segment"),
         ("ws://h --channel stage --no-punctuate", "leave out --punctuate"),
+        ("--lock --size 60", "--lock goes to an overlay that is running; leave out all else"),
+        ("--token-file tokens", "--token-file is for a daemon; name it"),
     ],
 )
 def test_what_would_do_nothing_is_refused(typed: str, fault: str) -> None:

@@ -113,6 +113,23 @@ def test_with_none_running_there_is_nothing_to_unlock(there: Desktop) -> None:
     assert "no overlay is running" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        (("--screen", "NOPE-1"), "--screen NOPE-1: there is no such screen; there are 0 "),
+        (("--font", "No Such Font"), "--font No Such Font: no such family is installed"),
+    ],
+)
+def test_a_screen_or_font_that_is_not_there_is_said_and_not_remembered(
+    there: Desktop, typed: tuple[str, str], message: str
+) -> None:
+    before = look_file(there).read_text()
+    result = there.command(*NOWHERE, *typed)
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+    assert message in result.stderr
+    assert look_file(there).read_text() == before
+
+
 def test_where_windows_cannot_be_translucent_only_the_box_is_seen() -> None:
     with desktop(composited=False) as screen:
         look_file(screen).parent.mkdir()

@@ -132,6 +132,19 @@ async def test_what_is_cleared_is_not_written():
     assert deltas(events[at:]) == words_of(said)
 
 
+@pytest.mark.parametrize("border", ["clear", "commit"])
+async def test_half_a_sample_before_a_border_does_not_make_noise_of_what_follows(border):
+    first, said = speech(1, seed=1), speech(2, seed=2)
+    async with running() as here, client(here).realtime.connect() as connection:
+        await connection.session.update(session=session())
+        await append(connection, first + b"x")
+        await getattr(connection.input_audio_buffer, border)()
+        await append(connection, said)
+        await connection.input_audio_buffer.commit()
+        events = await until_completed(connection, 1 + (border == "commit"))
+    assert transcripts(events)[-1] == " ".join(words_of(said))
+
+
 @pytest.mark.parametrize("first_bytes", [1, 320, 3199, 3201])
 async def test_the_first_piece_may_end_anywhere(first_bytes):
     audio = speech(1)

@@ -183,7 +183,10 @@ def test_what_no_pipe_can_carry_is_not_called_damaged(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     player = threading.Thread(target=lambda: pipe.write_bytes(path.read_bytes()))
     player.start()
-    with pytest.raises(AudioError, match="mp4 and m4a often cannot"), open_recording(str(pipe)) as recording:
+    with (
+        pytest.raises(AudioError, match="mp4 and m4a often must be passed as a file"),
+        open_recording(str(pipe)) as recording,
+    ):
         list(recording.chunks(16_000))
     player.join()
 
@@ -274,6 +277,11 @@ def half_a_header(path: Path) -> str:
     return str(path / "header.wav")
 
 
+def samples_named_raw(path: Path) -> str:
+    (path / "mic.raw").write_bytes((tone() * 32767).astype("<i2").tobytes())
+    return str(path / "mic.raw")
+
+
 def silent_film(path: Path) -> str:
     return str(write(path / "film.mp4", video=True))
 
@@ -305,6 +313,7 @@ def list_of_files(path: Path) -> str:
         (text_named_wav, "not a recording"),
         (text_named_mp3, "not a recording"),
         (half_a_header, "not a recording"),
+        (samples_named_raw, "raw samples do not say their rate; make it a WAV: sox -t raw"),
         (silent_film, "has no audio stream; pass a recording with sound"),
         (subtitles, "has no audio stream"),
         (playlist, "not a recording"),

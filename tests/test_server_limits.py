@@ -82,6 +82,15 @@ async def test_a_session_too_many_is_refused_before_it_starts():
         assert (await whole(here.url, b"")).code == 1000
 
 
+async def test_who_leaves_and_comes_back_at_once_has_its_own_place():
+    async with running(Server(limits=Limits(most_sessions=1))) as here:
+        for _ in range(15):
+            async with dialing(here.url) as socket:
+                await say(socket, "start")
+                assert (await hear(socket))["type"] == "ready"
+                await socket.send(speech(0.5))
+
+
 async def test_a_session_that_the_machine_cannot_carry_is_refused_before_it_starts():
     async with running() as here:
         here.worker.refuses = "this machine carries about 40 such streams"

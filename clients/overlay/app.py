@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from PySide6.QtCore import QObject, QSocketNotifier, Qt, Signal
-from PySide6.QtGui import QColor, QFont, QIcon, QPainter, QPixmap
+from PySide6.QtGui import QColor, QFont, QFontDatabase, QGuiApplication, QIcon, QPainter, QPixmap
 from PySide6.QtWidgets import QApplication, QMenu, QSystemTrayIcon
 
 from clients.arguments import DONE, FAILED, Complain
@@ -26,6 +26,8 @@ from clients.signals import heeded
 LEAVING_SECONDS = 3.0  # for the source to give the microphone back
 LOCKED = "the overlay is locked: granite-stream overlay --unlock lets you move it, --quit ends it"
 UNREACHABLE = "the overlay is not locked, as --unlock could not reach it: {} is taken, or its directory is gone"
+
+GENERIC = {"serif", "sans serif", "sans-serif", "sans", "monospace", "cursive", "fantasy", "system-ui"}  # always there
 
 OpenSource = Callable[[Outlet], Coroutine[Any, Any, None]]
 
@@ -61,7 +63,22 @@ def run(given: Namespace, open_source: OpenSource, complain: Complain) -> int:
     if tell(HERE):
         complain("an overlay is running; granite-stream overlay --unlock lets you move it, --quit ends it")
         return FAILED
+    if wrong := _not_here(given):
+        complain(wrong)
+        return FAILED
     return Overlay(app, given, open_source, complain).run()
+
+
+def _not_here(given: Namespace) -> str | None:
+    """What was typed and cannot be had; what is only remembered may have gone meanwhile."""
+    screens = [screen.name() for screen in QGuiApplication.screens()]
+    if given.screen is not None and given.screen not in (*screens, *map(str, range(len(screens)))):
+        there_are = ", ".join(f"{number} {name}" for number, name in enumerate(screens))
+        return f"--screen {given.screen}: there is no such screen; there are {there_are}"
+    families = {name.partition(" [")[0].casefold() for name in QFontDatabase.families()}  # [foundry]
+    if given.font is not None and given.font.casefold() not in families | GENERIC:
+        return f"--font {given.font}: no such family is installed; fc-list : family lists them"
+    return None
 
 
 class Overlay(QObject):

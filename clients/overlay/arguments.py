@@ -40,6 +40,11 @@ def parse(arguments: Sequence[str], complain: Complain) -> argparse.Namespace:
     """
     parser = _parser(complain)
     given = parser.parse_args(arguments)
+    rest = [name for name in vars(given) if name != "order" and _is_given(parser, given, name)]
+    if given.order and rest:
+        parser.error(f"--{given.order} goes to an overlay that is running; leave out all else")
+    if given.token_file and not given.url:
+        parser.error("--token-file is for a daemon; name it: granite-stream overlay URL --token-file FILE")
     if given.channel and not given.url:
         parser.error("--channel is one of a daemon; name it: granite-stream overlay URL --channel NAME")
     tell_devices_apart(parser, given)

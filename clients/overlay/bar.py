@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
 
 BAR_HEIGHT = 40  # pixels
@@ -35,11 +38,14 @@ class Bar(QWidget):
         self._row = QHBoxLayout(self)
         self._row.setContentsMargins(6, 5, 6, 5)
         self._row.setSpacing(5)
-        self._row.addWidget(QLabel("Drag to move, pull an edge to resize"), 1)
-        self._button("A−", "Smaller text").clicked.connect(lambda: self.resized.emit(-1))
-        self._button("A+", "Larger text").clicked.connect(lambda: self.resized.emit(1))
-        self._button("− line", "Fewer lines").clicked.connect(lambda: self.lines.emit(-1))
-        self._button("+ line", "More lines").clicked.connect(lambda: self.lines.emit(1))
+        label = QLabel("Drag to move, pull an edge to resize")
+        self._row.addWidget(label, 1)
+        sizes = self._button("A−", "Smaller text"), self._button("A+", "Larger text")
+        lines = self._button("− line", "Fewer lines"), self._button("+ line", "More lines")
+        for step, size, line in zip((-1, 1), sizes, lines, strict=True):
+            size.clicked.connect(partial(self.resized.emit, step))
+            line.clicked.connect(partial(self.lines.emit, step))
+        self._spare = ((label,), lines, sizes)  # what a narrow window can do without, first what is missed least
         self._mute = self._button("Mute", "The microphone is not heard")
         self._mute.setCheckable(True)
         self._mute.setVisible(can_mute)
@@ -50,6 +56,18 @@ class Bar(QWidget):
         self.lock.setObjectName("lock")
         self.lock.clicked.connect(self.locked)
         self._button("Quit", "End the overlay").clicked.connect(self.quit)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
+        """Shows what fits: a button that is squeezed says nothing."""
+        for parts in self._spare:
+            for part in parts:
+                part.setVisible(True)
+        for parts in self._spare:
+            self._row.invalidate()
+            if self._row.minimumSize().width() <= event.size().width():
+                return
+            for part in parts:
+                part.setVisible(False)
 
     def _button(self, text: str, tip: str) -> QPushButton:
         button = QPushButton(text, self)

@@ -23,7 +23,7 @@ from clients.overlay.bar import BAR_HEIGHT, Bar
 from clients.overlay.board import NOTHING, Board, Shown
 from clients.overlay.look import LEAST_WIDTH, MOST_LINES, Look, placed, wide
 from clients.overlay.paint import Painter
-from clients.wrapping import Row
+from clients.wrapping import wrap
 from streamer.events import Event
 
 GRIP = 12  # pixels at an edge that resize
@@ -31,7 +31,7 @@ ACROSS = Qt.Edge.LeftEdge | Qt.Edge.RightEdge
 FRAME = QColor("#6ea8ff")
 VEIL = QColor(20, 24, 32, 120)  # where nothing is written, so that there is something to take hold of
 NOWHERE = QRegion(-1, -1, 1, 1)  # a mask of nothing at all; an empty one would mean all
-SAMPLE = Shown(rows=(Row("Captions appear here."),))
+SAMPLE = "Captions appear here."
 FLAGS = (
     Qt.WindowType.FramelessWindowHint
     | Qt.WindowType.WindowStaysOnTopHint
@@ -94,7 +94,8 @@ class Window(QWidget):
         left = self._board.hides_in(now)
         self._hiding.stop() if left is None else self._hiding.start(round(left * 1000) + 1)
         if shown == NOTHING and not self.look.locked:
-            shown = SAMPLE
+            rows = wrap(SAMPLE, "", self._painter.measure, self._room().width() - 2 * self._painter.padding)
+            shown = Shown(rows=tuple(rows)[: self.look.lines])
         if shown != self._shown:
             self._shown = shown
             self.update()

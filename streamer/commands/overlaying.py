@@ -8,7 +8,7 @@ from typing import Any
 
 from clients.arguments import Complain
 from clients.asking import read_token
-from clients.background import in_thread
+from clients.background import busy, end_at_once, in_thread
 from clients.overlay.arguments import parse
 from clients.overlay.desktop import libraries_missing, prepare
 from clients.overlay.sources import Outlet, follow, hear, hear_far, persist
@@ -37,7 +37,10 @@ def main(arguments: Sequence[str], complain: Complain) -> int:
         device = None if given.channel else chosen(given.microphone)
         if limits:
             complain(limits)
-        return app.run(given, lambda outlet: _source(given, token, device, outlet), complain)
+        code = app.run(given, lambda outlet: _source(given, token, device, outlet), complain)
+        if busy():
+            end_at_once(code)
+        return code
 
 
 def _source(given: Namespace, token: str | None, device: Device | None, outlet: Outlet) -> Coroutine[Any, Any, None]:

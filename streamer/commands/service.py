@@ -8,14 +8,13 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.server import Server as Listener
 
 from clients.arguments import DONE, FAILED, Complain, exit_code
-from clients.background import in_thread
+from clients.background import end_at_once, in_thread
 from clients.signals import heeded
 from model.errors import GraniteStreamError
 from streamer import logs
@@ -58,7 +57,7 @@ async def run(serving: Serving, load_engine: Callable[[], Engine], complain: Com
         loaded = in_thread(load_engine)
         await _first(loaded, stop)
         if not loaded.done():
-            _end_loading()
+            end_at_once(DONE)  # the thread is deep in torch
         try:
             engine = loaded.result()
         except GraniteStreamError as error:
@@ -123,12 +122,6 @@ def _stop_signal() -> asyncio.Future[None]:
     for name in (signal.SIGTERM, signal.SIGINT, *heeded(signal.SIGHUP)):
         loop.add_signal_handler(name, take)
     return stop
-
-
-def _end_loading() -> NoReturn:
-    """Asked to stop while loading: the thread is in the midst of torch, and must not outlive the interpreter."""
-    sys.stderr.flush()
-    os._exit(DONE)
 
 
 def _load(serving: Serving) -> Engine:

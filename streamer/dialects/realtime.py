@@ -113,7 +113,7 @@ class Client:
 
     def _do(self, message: messages.Message, session: Session, dialect: Items | Utterances) -> None:
         incoming = session.incoming
-        seconds = self._bytes / incoming.frame_bytes / incoming.sample_rate  # of audio so far
+        seconds = self._bytes // incoming.frame_bytes / incoming.sample_rate  # of audio so far
         match message:
             case Append(audio=audio):
                 self._bytes += len(audio)
@@ -129,12 +129,14 @@ class Client:
                 if not self.configuration.vllm:
                     session.say(self._shown("session.updated"))
 
-    @staticmethod
-    def _finalize(session: Session, name: str, told: Sequence[str]) -> None:
+    def _finalize(self, session: Session, name: str, told: Sequence[str]) -> None:
         """Draws a border in the stream, and says what is known of it at once."""
         for each in told:
             session.say(each)
         session.finalize(name)
+        # what comes now is another buffer: half a sample of this one would make noise of it
+        session.incoming.drop_rest()
+        self._bytes -= self._bytes % session.incoming.frame_bytes
 
     def _shown(self, kind: str) -> str:
         return messages.session_event(kind, self.name, self.configuration, self.sessions.model)

@@ -21,6 +21,8 @@ from streamer.sound.portaudio import MicrophoneError, quiet_libraries, sounddevi
 SERVER_DEVICE = "pulse"  # what PortAudio calls the sound server
 SERVER_SECONDS = 5.0  # its answer may take, before it counts as absent
 MOST_CHANNELS = 16  # a device that offers more is a mixer that takes any number, not a microphone
+NO_ASCII = "(null)"  # what the JSON of pactl 16 has in place of a name with other letters
+NAMED = re.compile(r"^\s*Name: (.*)\n\s*Description: (.*)$", re.MULTILINE)  # in its answer for people
 LOOPBACKS = re.compile(r"\bmonitor\b|loopback|stereo mix|what u hear|blackhole|soundflower|cable output", re.IGNORECASE)
 
 
@@ -36,6 +38,7 @@ class Device:
     is_loopback: bool  # what plays on this machine, not a microphone
     portaudio: int  # PortAudio's number for it, until PortAudio is started again
     source: str | None = None  # the sound server's name for it
+    followed: str | None = None  # the same of a default that is listened to wherever the sound server moves it
 
 
 def inputs() -> list[Device]:
@@ -71,7 +74,7 @@ def default_input(devices: Sequence[Device]) -> Device:
     if not devices:
         raise MicrophoneError(f"no microphone was found; {_cure()}")
     device = next((device for device in devices if device.is_default), devices[0])
-    return replace(device, is_default=True, source=None)
+    return replace(device, is_default=True, source=None, followed=device.source)
 
 
 def find(wanted: str, devices: Sequence[Device]) -> Device:
@@ -108,14 +111,21 @@ def again(device: Device, devices: Sequence[Device]) -> Device:
     raise MicrophoneError(f"{device.name} is not there")
 
 
-def is_there(device: Device) -> bool:
-    """Whether the sound server still has its source: when one goes, its listeners get another without a word.
+def as_it_is(device: Device) -> Device | None:
+    """The device as the sound server has it now: the default may be another one, and listeners are moved to it.
 
-    A server that does not answer has said nothing against it: if it is gone, there will be no sound either.
+    None: its source is gone; its listeners get another without a word. A server that does not answer has said nothing
+    against it: if it is gone, there will be no sound either.
     """
+    if device.followed is not None:
+        default = (_pactl("info") or {}).get("default_source_name")
+        if default in (None, device.followed):
+            return device
+        now = [values["description"] for values in _sources() or [] if values["name"] == default]
+        return replace(device, name=now[0], followed=default) if now else device
     if device.source is None or (sources := _sources()) is None:
-        return True
-    return any(values["name"] == device.source for values in sources)
+        return device
+    return device if any(values["name"] == device.source for values in sources) else None
 
 
 def show_devices(out: TextIO) -> None:
@@ -153,19 +163,32 @@ def main(arguments: Sequence[str], complain: Complain) -> int:
 
 def _sources() -> list[dict[str, Any]] | None:
     sources = _pactl("list", "sources")
-    return sources if isinstance(sources, list) else None
+    if not isinstance(sources, list):
+        return None
+    if any(values.get("description") == NO_ASCII for values in sources):
+        told = dict(NAMED.findall(_answer("list", "sources") or ""))
+        sources = [{**values, "description": told.get(values["name"], values["name"])} for values in sources]
+    return sources
 
 
 def _pactl(*command: str) -> Any:
     """The sound server's answer; None if there is no server, or it is too busy, or no `pactl` that speaks JSON."""
-    line = ["pactl", "--format=json", *command]
+    try:
+        return json.loads(_answer("--format=json", *command) or "null")
+    except ValueError:
+        return None
+
+
+def _answer(*words: str) -> str | None:
     # In some languages its numbers have a comma, and are no JSON.
     environment = {**os.environ, "LC_ALL": "C.UTF-8"}
     try:
-        answer = subprocess.run(line, capture_output=True, timeout=SERVER_SECONDS, env=environment, check=True).stdout
-        return json.loads(answer)
-    except (OSError, ValueError, subprocess.SubprocessError):
+        asked = subprocess.run(
+            ["pactl", *words], capture_output=True, timeout=SERVER_SECONDS, env=environment, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
         return None
+    return asked.stdout.decode(errors="replace")
 
 
 def _shape(specification: str) -> tuple[int, int]:

@@ -15,13 +15,14 @@ from functools import partial
 import numpy as np
 
 from streamer.sound.capture import MOST_KEPT_SECONDS, Capture, closed, opened
-from streamer.sound.devices import Device, again, default_input, find, inputs, is_there
+from streamer.sound.devices import Device, again, as_it_is, default_input, find, inputs
 from streamer.sound.incoming import SAMPLE_RATE, Samples
 from streamer.sound.portaudio import MicrophoneError, PortAudioThread, restart_portaudio
 
 TURN_SECONDS = 0.1  # between two pieces at most, even if there is nothing to hear
 LOOK_SECONDS = 1.0  # between two looks for a device that is gone, or at the sound server whether it still is there
-CLOSING_SECONDS = 2.0  # a driver may take
+CLOSING_SECONDS = 2.0  # a driver may take at the end
+HANGING_SECONDS = 10.0  # without an answer: it will give none any more
 SAY_SECONDS = 5.0  # between two messages about lost sound
 
 
@@ -47,6 +48,7 @@ class Microphone:
         self.gone = False  # it is being waited for
         self._follows_default, self._say = wanted is None, say
         self._thread = PortAudioThread()
+        self._hanging: PortAudioThread | None = None  # in a driver that did not answer
         self._capture: Capture
         self._keeper: asyncio.Task[None]
         self._stopped = False
@@ -135,15 +137,32 @@ class Microphone:
         """Looks after the device as long as it is used."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            if self._capture.is_over(time.monotonic()):
-                await closed(self._thread, self._capture)
-                with suppress(MicrophoneError):  # it is not there yet: the next look may find it
-                    self._capture = await opened(self._thread, await self._thread.run(self._look_again))
-            elif not await self._thread.run(partial(is_there, self._capture.device)):
-                self._capture.end()
+            try:
+                async with asyncio.timeout(HANGING_SECONDS):
+                    await self._look_after()
+            except TimeoutError:  # as PulseAudio's, when its server died in the midst of something
+                self._thread.give_up()
+                self._thread.end()  # if ever the driver comes back
+                self._hanging, self._thread = self._thread, PortAudioThread()
+
+    async def _look_after(self) -> None:
+        if self._capture.is_over(time.monotonic()):
+            await closed(self._thread, self._capture)
+            with suppress(MicrophoneError):  # it is not there yet: the next look may find it
+                self._capture = await opened(self._thread, await self._thread.run(self._look_again))
+            return
+        device = self._capture.device
+        now = await self._thread.run(partial(as_it_is, device))
+        if now is None:
+            self._capture.end()
+        elif now != device:
+            self.device = self._capture.device = now
+            if now.name != device.name:
+                self._say(f"now it is {now.name}")
 
     def _look_again(self) -> Device:
         """The same device, whatever its number is now; or the default, whatever that is now."""
-        restart_portaudio()
+        if not (self._hanging and self._hanging.alive):  # ending PortAudio would wait for that driver, too
+            restart_portaudio()
         devices = inputs()
         return default_input(devices) if self._follows_default else again(self.device, devices)

@@ -64,7 +64,13 @@ class PortAudioThread:
 
     def __init__(self) -> None:
         self._orders: SimpleQueue[Callable[[], None] | None] = SimpleQueue()  # of somebody who waits for each: short
-        Thread(target=self._obey, name="portaudio", daemon=True).start()
+        self._thread = Thread(target=self._obey, name="portaudio", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """It has not ended, be it that nobody told it to or that it is in the midst of something."""
+        return self._thread.is_alive()
 
     async def run(self, work: Callable[[], Result]) -> Result:
         """What it returns or raises. If the caller is cancelled, work under way goes on and its result is lost."""

@@ -27,6 +27,7 @@ STANDARD_INPUT = "-"
 # The share of each speaker in the mix, after ITU-R BS.775: dialogue sits in the centre, the subwoofer only rumbles.
 CHANNEL_WEIGHTS = {"FC": 1.0, "FL": 0.707, "FR": 0.707, "LFE": 0.0, "LFE2": 0.0}
 OTHER_CHANNEL_WEIGHT = 0.5
+RAW = {".raw", ".pcm", ".s16", ".s16le", ".f32", ".f32le"}  # names of bare samples, whose rate nobody knows
 
 BROKEN = (av.FFmpegError, OSError, IndexError)  # FFmpeg's word for it, the system's, and PyAV's own mistakes
 GAP_SECONDS = 0.2  # a hole in the timestamps longer than this becomes silence, so that subtitles fit the picture
@@ -168,7 +169,7 @@ def open_recording(path: str) -> Iterator[Recording]:
         with container:
             file.raise_interrupt()
             if not container.streams.audio:
-                raise AudioError(f"{name}: has no audio stream; pass a recording with sound")
+                raise AudioError(f"{name}: {_no_recording(path, 'has no audio stream; pass a recording with sound')}")
             stream = container.streams.best("audio") or container.streams.audio[0]  # the one that players play
             if stream.codec_context is None:
                 raise AudioError(f"{name}: its codec is unknown; convert it to FLAC or WAV first")
@@ -290,7 +291,14 @@ def _open_file(path: str, name: str) -> _File:
         raise AudioError(f"{name!r}: cannot be opened: {error}") from None
 
 
-def _no_recording(path: str) -> str:
+def _no_recording(path: str, why: str = "not a recording, or damaged at its start; play it elsewhere to check") -> str:
     if path == STANDARD_INPUT:
-        return "no recording that can be read from a pipe; mp4 and m4a often cannot, pass those as a file"
-    return "not a recording, or damaged at its start; play it in another program to check"
+        return (
+            "no recording that can be read from a pipe; raw samples need a header (arecord -t wav, parec "
+            "--file-format=wav), and mp4 and m4a often must be passed as a file"
+        )
+    if Path(path).suffix.lower() in RAW:
+        return (
+            f"raw samples do not say their rate; make it a WAV: sox -t raw -r 16000 -e signed -b 16 -c 1 {path} x.wav"
+        )
+    return why

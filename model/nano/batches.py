@@ -23,7 +23,7 @@ SHARES = {"espeak": 0.16, "flite": 0.12, "festival": 0.07, "pico": 0.14, "rhvoic
 HOURS_FOR_FULL_SHARE = 0.5
 # A source with less is heard so often that it is learned by heart: after 100 h, a fifth of them the same half hour of
 # Kokoro, 1 % of the words in that were wrong, and 29 % in other sentences of the same voices.
-SCARCE_HOURS = 6.0
+SCARCE_HOURS = 9.0
 VARIED = 0.6  # share of the items of such a source that are made unlike themselves
 MAX_SECONDS = 30.0  # of an item: what one segment may be
 SHORT_SECONDS = 3.0  # of the first lessons

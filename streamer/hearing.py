@@ -5,10 +5,10 @@ frames:   | encoded once | encoded again | new  |
           ^ 0            ^ resumed       ^ heard ^ frames there are
 ```
 An update encodes the new frames and the last ones of the update before, from an *edge*: what those need of the frames
-before them, as keys and values of their block and inputs of the convolutions. So a frame that is
-not encoded again has seen at least 600 ms of what follows it, but not always all of its block, and an update costs
-about a second of frames however long the segment is. A segment that has ended is encoded once more as a whole, as
-offline: its final rests on no draft.
+before them, as keys and values of their block and inputs of the convolutions. So a frame that is not encoded again
+has seen at least 600 ms of what follows it, but not always all of its block, and an update costs about a second of
+frames however long the segment is. A segment that has ended is encoded once more as a whole, as offline: its final
+rests on no draft.
 
 Why not settle whole blocks on the way and keep them for the final? Measured on `nano` (benchmarks `settling`, `floor`
 and `choices`), in the largest difference of a block's frames from offline, relative to the largest value:

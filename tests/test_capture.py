@@ -252,10 +252,26 @@ async def test_a_driver_that_hangs_does_not_keep_its_device_from_being_opened_ag
         await until(lambda: len(driver.open) == 2)
         assert not restarts, "it would wait for the driver, too"
         driver.go_on.set()
-        await until(lambda: not microphone._hanging.alive)
+        await until(lambda: not microphone._hanging[0].alive)
         microphone._capture.end()
         await until(lambda: len(driver.open) == 3)
         assert restarts
+
+
+async def test_a_driver_that_hangs_every_time_ends_the_run_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver, go_on = Hanging(), threading.Event()
+    monkeypatch.setattr("streamer.sound.capture.sounddevice", lambda: driver)
+    monkeypatch.setattr("streamer.sound.portaudio.sounddevice", lambda: driver)
+    monkeypatch.setattr("streamer.sound.microphone.inputs", go_on.wait)
+    monkeypatch.setattr("streamer.sound.microphone.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("streamer.sound.microphone.HANGING_SECONDS", 0.02)
+    async with Microphone(None, PLAIN, lambda _: None) as microphone:
+        microphone._capture.end()
+        await until(microphone._keeper.done)
+        with pytest.raises(MicrophoneError, match="Desk: its driver does not answer any more"):
+            await microphone.next()
+        driver.go_on.set()
+        go_on.set()
 
 
 async def test_a_default_that_has_changed_is_named_while_it_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:

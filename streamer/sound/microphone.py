@@ -23,6 +23,7 @@ TURN_SECONDS = 0.1  # between two pieces at most, even if there is nothing to he
 LOOK_SECONDS = 1.0  # between two looks for a device that is gone, or at the sound server whether it still is there
 CLOSING_SECONDS = 2.0  # a driver may take at the end
 HANGING_SECONDS = 10.0  # without an answer: it will give none any more
+MOST_HANGING = 8  # threads in drivers that do not answer, before the run is given up
 SAY_SECONDS = 5.0  # between two messages about lost sound
 
 
@@ -48,7 +49,7 @@ class Microphone:
         self.gone = False  # it is being waited for
         self._follows_default, self._say = wanted is None, say
         self._thread = PortAudioThread()
-        self._hanging: PortAudioThread | None = None  # in a driver that did not answer
+        self._hanging: list[PortAudioThread] = []  # in a driver that did not answer
         self._capture: Capture
         self._keeper: asyncio.Task[None]
         self._stopped = False
@@ -143,7 +144,11 @@ class Microphone:
             except TimeoutError:  # as PulseAudio's, when its server died in the midst of something
                 self._thread.give_up()
                 self._thread.end()  # if ever the driver comes back
-                self._hanging, self._thread = self._thread, PortAudioThread()
+                self._hanging = [thread for thread in (*self._hanging, self._thread) if thread.alive]
+                if len(self._hanging) > MOST_HANGING:
+                    why = "its driver does not answer any more; start the sound server again, and then this"
+                    raise MicrophoneError(f"{self.device.name}: {why}") from None
+                self._thread = PortAudioThread()
 
     async def _look_after(self) -> None:
         if self._capture.is_over(time.monotonic()):
@@ -162,7 +167,7 @@ class Microphone:
 
     def _look_again(self) -> Device:
         """The same device, whatever its number is now; or the default, whatever that is now."""
-        if not (self._hanging and self._hanging.alive):  # ending PortAudio would wait for that driver, too
+        if not any(thread.alive for thread in self._hanging):  # ending PortAudio would wait for that driver, too
             restart_portaudio()
         devices = inputs()
         return default_input(devices) if self._follows_default else again(self.device, devices)

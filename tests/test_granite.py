@@ -251,6 +251,7 @@ def test_what_went_wrong_in_a_slot_does_not_reach_its_next_user() -> None:
     slot = cache.acquire()
     granite.extend([Extension(slot, 0, torch.full((8, CONFIG.hidden_size), float("nan")))], cache)
     cache.rewind(slot, 2)
+    granite.extend([Extension(slot, 2, torch.ones(1, CONFIG.hidden_size))], cache)  # less than was written before
     cache.release(slot)
     assert all(memory.isfinite().all() for memory in (*cache._keys, *cache._values))
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model import Wish
+from model.alignment import align
 from model.speech import Span
 from streamer import Engine, Options
 from streamer.commit import Evidence, Policy, WrittenWord
@@ -447,6 +448,28 @@ def test_options_that_make_no_sense_are_refused(wrong):
     ((name, value),) = wrong.items()
     with pytest.raises(ValueError, match=f"{name} is {value}"):
         Options(**wrong)
+
+
+def test_words_of_a_final_lie_where_the_whole_segment_has_them_and_are_as_likely_as_their_own_tokens(
+    nano, engine, spoken, monkeypatch
+):
+    ended, finish = [], Segment._finish
+    monkeypatch.setattr(
+        Segment,
+        "_finish",
+        lambda it: ended.append((it.hearing.log_probs, list(it.dictation.log_probs), it.words)) or finish(it),
+    )
+    for each in spoken[:6]:
+        for final in of(Final, play(engine, each.samples, options=Options(step_ms=600))):
+            frames, log_probs, written = ended.pop(0)
+            spans = align([word.word for word in final.words], frames, nano.alphabet)
+            times = [(final.start + 0.02 * span.start, final.start + 0.02 * span.end) for span in spans]
+            assert [word.start for word in final.words] == pytest.approx([start for start, _ in times], abs=2e-3)
+            assert [word.end for word in final.words] == pytest.approx([end for _, end in times], abs=0.021)
+            firsts = [0, *(word.tokens for word in written)]
+            own = [np.mean(log_probs[first : word.tokens]) for first, word in zip(firsts, written, strict=False)]
+            sure = np.exp(nano.config.confidence_power * np.array(own))
+            assert [word.confidence for word in final.words] == pytest.approx(list(sure), abs=2e-3)
 
 
 def test_confidence_is_raised_to_the_power_that_was_measured_for_the_checkpoint(nano, engine, spoken, monkeypatch):

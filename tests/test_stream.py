@@ -245,6 +245,19 @@ def segment(nano):
     return segment
 
 
+@pytest.mark.parametrize(("cut_off", "last", "committed"), [(False, "w2", 2), (True, "w2", 1), (False, "w\ufffd", 1)])
+def test_half_a_word_or_character_is_not_promised(nano, monkeypatch, cut_off, last, committed):
+    cache = nano.cache(64)
+    segment = Segment(nano, lambda: nano.dictation(cache, nano.processor.prompt()), RASH, 0, 0)
+    segment.hearing.log_probs = torch.zeros(500, 348)
+    segment.dictation.tokens, segment.dictation.log_probs = [5, 6], [-0.1, -0.1]
+    segment.dictation.cut_off, segment._updates = cut_off, [1, 1]
+    words = [WrittenWord("w1", 1, 10, 20), WrittenWord(last, 2, 30, 40)]
+    monkeypatch.setattr(segment, "_place_words", lambda: words)
+    segment._conclude([5, 6])
+    assert segment.dictation.committed == committed
+
+
 def test_what_an_update_did_not_read_is_read_later(nano, spoken, monkeypatch):
     """An update may have nothing to write down; what it has encoded anew is then read by the next one."""
     cache = nano.cache(1000)

@@ -295,3 +295,30 @@ async def test_whatever_breaks_a_far_stream_ends_the_run(captions: BrokenCaption
     async with asyncio.timeout(10):
         with pytest.raises(type(captions.error)):
             await captioning.run(RemoteFeed(Succession(captions, pytest.fail), captioning))
+
+
+async def test_ctrl_z_leaves_the_screen_and_starts_the_microphone_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    captioning, done = prepared(Display(), Feed()), list[str]()
+    captioning._screen.leave = lambda: done.append("leave")
+    captioning._microphone.restart = lambda: done.append("restart")
+    monkeypatch.setattr("os.kill", lambda *_: done.append("stop"))
+    captioning.suspend()
+    assert done == ["leave", "stop", "restart"]
+
+
+async def test_a_third_stop_does_no_harm() -> None:
+    captioning = prepared(Display(), Feed())
+    for _ in range(3):
+        captioning.stop()
+    assert captioning.abandoned
+
+
+async def test_what_plays_here_may_be_silent_for_long_and_the_meter_falls_slowly() -> None:
+    captioning = prepared(Display(), feed := Feed())
+    captioning._feed, captioning._status.level_db = feed, -10.0
+    captioning._hear(np.zeros(SECOND, np.float32))
+    assert captioning._status.level_db == -13.0
+    captioning._hear(np.zeros(6 * SECOND, np.float32))
+    assert captioning._notice()
+    captioning._microphone.device.is_loopback = True
+    assert captioning._notice() == ""

@@ -318,3 +318,13 @@ async def test_a_device_that_was_found_long_ago_is_looked_for_again(
     microphone._keeper.cancel()
     assert done == ["restart", "open Desk at 7" if wanted else "open Lamp at 0"]
     assert microphone.device.name == (wanted or "Lamp")
+
+
+async def test_a_device_that_is_slow_to_open_is_not_taken_for_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(capture: Capture, _rate: int) -> None:
+        capture.heard_at -= 4.0
+
+    monkeypatch.setattr("streamer.sound.capture._start", slow)
+    thread = SimpleNamespace(run=lambda work: asyncio.to_thread(work))
+    capture = await opened(thread, PLAIN)  # type: ignore[arg-type]
+    assert not capture.is_over(time.monotonic())

@@ -11,7 +11,7 @@ from websockets.exceptions import InvalidStatus
 from clients.connecting import parse
 from clients.connection import connect
 from streamer.access import Access, digest
-from streamer.channels import MOST_UNREAD, Watcher
+from streamer.channels import MOST_UNREAD, Channels, Watcher
 from streamer.events import Final, Partial, Word
 from streamer.server import Server
 from streamer.sessions import Limits
@@ -318,3 +318,13 @@ def test_the_command_takes_the_name_of_a_channel():
             parse(["ws://here", "talk.wav", "--channel", wrong], complaints.append)
     assert all("it must be a text of 1 to 64 characters" in complaint for complaint in complaints)
     assert len(complaints) == 3
+
+
+def test_who_comes_later_gets_what_nobody_has_read():
+    channels = Channels()
+    first = channels.speak("stage", True)
+    first.say([Partial(0, 0.0, 1.0, "half a", "")])
+    channels.fall_silent(channels.speak("stage", True))
+    watcher = channels.watch("stage")
+    first.say([Final(0, 0.0, 2.0, "half a sentence")])
+    assert json.loads(watcher.next())["text"] == "half a sentence"

@@ -133,3 +133,8 @@ def test_the_dial_goes_from_early_to_right():
             assert early.updates <= late.updates
             assert early.margin_frames <= late.margin_frames
         assert before.policy.commit != after.policy.commit
+
+
+def test_a_word_behind_which_only_something_new_stands_waits_as_a_last_one():
+    assert certain([5, 6, 7], heard=65) == 1, "what follows it is new: it may yet become a part of it"
+    assert certain([5, 6, 7], heard=70) == 3

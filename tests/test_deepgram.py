@@ -12,7 +12,7 @@ from model.tasks import Wish
 from streamer import Engine, Options
 from streamer.access import Access, digest
 from streamer.dialects.deepgram import Query, Results
-from streamer.events import Done, Final, Finalized, SpeechStarted, Word
+from streamer.events import Done, Final, Finalized, Partial, SpeechStarted, Word
 from streamer.fields import WireError
 from streamer.server import Server
 from streamer.worker import Worker
@@ -281,3 +281,17 @@ def test_without_endpoints_no_result_says_that_speech_has_ended():
 def test_numbers_are_numbers():
     with pytest.raises(WireError, match="channels"):
         Query.of(f"/v1/listen?{RAW}&channels=-1", Options())
+
+
+def test_keywords_lose_their_boost_and_multi_is_no_language():
+    wish = Query.of(f"/v1/listen?{RAW}&keywords=Ada:2&keywords=Grace&language=multi", Options()).start.options.wish
+    assert (wish.keywords, wish.language) == (("Ada", "Grace"), None)
+
+
+def test_no_words_are_no_draft():
+    assert results("&interim_results=true").render(Partial(0, 0.0, 1.0, "", "")) == []
+
+
+def test_metadata_says_how_many_channels_there_were():
+    (said,) = results("&channels=2").render(Done(1.0))
+    assert json.loads(said)["channels"] == 2

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -254,3 +256,25 @@ def test_without_letters_there_are_no_tokens():
     assert token_limit(seconds=30, spelled_bytes=999, tagged=True) == token_limit(seconds=30, spelled_bytes=999) == 488
     longest = token_limit(LONGEST_SEGMENT_SECONDS, spelled_bytes=9999)
     assert longest < ANSWER_POSITIONS, "a slot of the cache has room for it"
+
+
+def test_a_limit_below_what_is_committed_takes_none_of_it_back():
+    dictation = scripted(limit=2, committed=4, tokens=[8, 9, 10, 11])
+    say(dictation, 8, 9, 10, 11, 12)
+    assert dictation.tokens == [8, 9, 10, 11]
+
+
+def test_a_draft_is_no_longer_than_may_be_written():
+    assert len(scripted(limit=3, tokens=range(8, 20)).extension().inputs) == 1 + 3 + 1 + 3
+
+
+def test_a_loop_that_reaches_into_what_is_committed_leaves_that():
+    dictation = scripted(limit=NEVER, committed=10, tokens=[8] * 10)
+    say(dictation, *[8] * 30)
+    assert dictation.tokens == [8] * 10
+
+
+def test_what_is_forced_is_as_unlikely_as_the_token_that_was_wanted_leaves_it():
+    dictation = scripted(limit=NEVER, committed=1, tokens=[8])
+    dictation.read(Prediction([9, 0], [math.log(0.99), -0.5]))
+    assert dictation.log_probs[0] == pytest.approx(math.log(0.01))

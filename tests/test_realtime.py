@@ -9,9 +9,10 @@ import pytest
 from openai import AsyncOpenAI
 from websockets.exceptions import ConnectionClosed
 
-from streamer import Engine
+from streamer import Engine, Options
 from streamer.access import Access, digest
 from streamer.dialects.items import Items
+from streamer.dialects.realtime_messages import Configuration, Update
 from streamer.events import Done, Final, Finalized, Partial, SpeechStarted
 from streamer.fields import WireError
 from streamer.server import Limits, Server
@@ -517,3 +518,15 @@ def test_what_is_committed_behind_a_clear_is_told_behind_it():
     ]
     assert kinds(told) == ["delta", "completed"]
     assert json.loads(told[1])["transcript"] == "kept"
+
+
+def test_what_was_cleared_cannot_be_committed():
+    items = Items(turns=False)
+    items.clear(2.0)
+    with pytest.raises(WireError, match="nothing to commit"):
+        items.commit(2.0)
+
+
+def test_a_delay_goes_before_the_step_of_the_service():
+    update = Update({"audio": {"input": {"transcription": {"delay": "minimal"}}}})
+    assert Configuration(Options(step_ms=1200), 600).updated(update).options.update_ms == 300

@@ -195,3 +195,51 @@ async def test_where_another_stream_would_not_help_the_run_ends(ends: str, monke
         feed.end()
     await asyncio.wait_for(run.over.wait(), 10)
     assert run.failure is (wrong if ends == "hopeless" else lost)
+
+
+async def test_after_a_second_loss_nothing_final_is_said_again() -> None:
+    run, samples = Run(), np.arange(16_000, dtype="<f4")
+    died = Scripted(SpeechStarted(0, 0.1), Partial(0, 0.1, 0.3, "so it", ""), error=CaptionsError("gone"))
+    then = Scripted(SpeechStarted(0, 0.1), Final(0, 0.1, 0.5, "is done"), error=CaptionsError("gone"))
+    last = Scripted(Done(0.2))
+    feed = RemoteFeed(Succession(died, run.said.append, following(then, last)), run)
+    feed.push(samples)
+    await asyncio.wait_for(run.over.wait(), 10)
+    feed.drop()
+    assert np.concatenate(last.heard).tolist() == samples[12_800:].tolist()
+
+
+async def test_a_send_that_fails_when_the_next_stream_is_open_goes_there() -> None:
+    gone = asyncio.Event()
+
+    class Late(Scripted):
+        async def send(self, samples: np.ndarray) -> None:
+            await gone.wait()
+            raise CaptionsError("lost")
+
+    lives = Scripted(SpeechStarted(0, 0.0))
+    streams = Succession(Late(error=CaptionsError("lost")), lambda _: None, following(lives))
+    sending, events = asyncio.create_task(streams.send(np.zeros(1600, np.float32))), streams.events()
+    assert await anext(events) == SpeechStarted(0, 0.0)  # of the next stream
+    gone.set()
+    async with asyncio.timeout(10):
+        await sending
+    assert [len(each) for each in lives.heard] == [1600]
+    await events.aclose()
+
+
+async def test_who_sends_to_a_stream_that_was_left_is_told() -> None:
+    streams = Succession(Scripted(SpeechStarted(0, 0.0)), lambda _: None)
+    events = streams.events()
+    await anext(events)
+    await events.aclose()
+    with pytest.raises(CaptionsError, match="the stream was left"):
+        await streams.send(np.zeros(1600, np.float32))
+
+
+async def test_a_segment_that_began_before_the_last_final_ended_is_kept() -> None:
+    streams = Succession(Scripted(), lambda _: None)
+    await streams.send(np.arange(32_000, dtype="<f4"))
+    for event in (SpeechStarted(0, 0.1), SpeechStarted(1, 0.8), Final(0, 0.1, 1.0, "so")):
+        streams._take(event)
+    assert streams._kept_from == 12_800

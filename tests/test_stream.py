@@ -494,3 +494,30 @@ def test_confidence_is_raised_to_the_power_that_was_measured_for_the_checkpoint(
     plain, raised = words
     assert [word.word for word in raised] == [word.word for word in plain]
     assert [word.confidence for word in raised] == pytest.approx([word.confidence**2 for word in plain], abs=2e-3)
+
+
+def test_who_wants_finals_alone_is_not_behind_while_a_segment_is_open(engine, talk):
+    stream = engine.open(Options(partials=False, endpoint_ms=3000))
+    stream.feed(talk.samples[: 15 * 16_000])
+    assert stream.waiting_samples < 16_000
+    stream.drop()
+
+
+def test_a_finalize_where_a_segment_is_just_full_is_answered_and_the_stream_goes_on(nano, monkeypatch):
+    engine = Engine(nano)
+    monkeypatch.setattr(engine.detector, "listen", lambda audio, _: [torch.ones(len(each) // 512) for each in audio])
+    stream, full = engine.open(Options(max_segment_seconds=5.0)), 156 * 512  # as much as a segment may get
+    stream.push(torch.zeros(full))
+    stream.mark("here")
+    events = stream.feed(torch.zeros(48_000)) + stream.finish()
+    assert Finalized("here") in events
+    assert events[-1] == Done(round((full + 48_000) / 16_000, 3))
+
+
+@pytest.mark.parametrize("chunks", [3, 20])
+def test_a_segment_knows_up_to_where_somebody_spoke(engine, monkeypatch, chunks):
+    monkeypatch.setattr(engine.detector, "listen", lambda audio, _: [each.view(-1, 512).amax(1) for each in audio])
+    stream = engine.open(Options(endpoint_ms=3000))
+    stream.feed(torch.cat([torch.ones(chunks * 512), torch.zeros(20 * 512)]))
+    assert stream._segments[0].voiced_samples == chunks * 512
+    stream.drop()

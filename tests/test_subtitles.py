@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clients.formats import writer
-from clients.subtitles import CUE_SECONDS, LINE_COLUMNS, SubtitleWriter, cues
+from clients.subtitles import CUE_SECONDS, LINE_COLUMNS, SubtitleWriter, cues, layout, timestamp
 from model.scripts import columns
 from streamer.events import Final, Word
 
@@ -167,3 +167,18 @@ def test_text_is_one_final_a_line() -> None:
 )
 def test_every_format_of_nothing_is_whole(name: str, whole: str) -> None:
     assert writer(name, "nano").finish(0.0) == whole
+
+
+def test_hours_and_minutes_are_counted_apart() -> None:
+    assert timestamp((3600 + 15 * 60 + 2) * 1000 + 3, ",") == "01:15:02,003"
+
+
+def test_a_mark_before_the_first_cue_stands_behind_the_header() -> None:
+    subtitles = SubtitleWriter("vtt")
+    assert subtitles.mark(1, 0.5).startswith("WEBVTT\n\n")
+    assert not subtitles.finish(1.0).startswith("WEBVTT")
+
+
+def test_two_full_lines_are_one_cue() -> None:
+    first, second = "a" * LINE_COLUMNS, "b" * LINE_COLUMNS
+    assert layout(final((first, 0.0, 1.0), (second, 1.0, 2.0)).words) == (first, second)

@@ -118,3 +118,15 @@ def test_the_pause_asked_for_never_grows_with_the_segment():
     assert asked == sorted(asked, reverse=True)
     assert asked[0] == 600 - LAG_MS
     assert asked[-1] == 2 * CHUNK_MS
+
+
+def test_a_doubtful_chunk_within_a_pause_counts_as_pause():
+    pause = int((600 - LAG_MS) / CHUNK_MS) + 1
+    assert turns(Endpointer(600, 30), [0.9] * 3 + [0.1] + [0.4] * 50) == [2, 2 + pause]
+
+
+def test_behind_an_end_that_was_wished_a_click_is_no_speech_either():
+    endpointer = Endpointer(600, 30)
+    turns(endpointer, [0.9] * 5)
+    endpointer.stop()
+    assert turns(endpointer, [0.9, 0.9, 0.0]) == []

@@ -1,10 +1,13 @@
 """Vosk's dialect, spoken as its sample clients do: an answer is awaited behind each piece of audio."""
 
+import json
+
 import pytest
 
 from model.tasks import Wish
 from streamer import Engine, Options
-from streamer.dialects.vosk import Configuration
+from streamer.dialects.vosk import Answers, Configuration
+from streamer.events import Final, Partial
 from streamer.server import Server
 from streamer.worker import Worker
 from tests.conftest import pcm
@@ -167,3 +170,15 @@ async def test_a_client_that_does_not_wait_gets_as_many_answers():
         talk = await hear_all(socket)
     assert len(talk.messages) == 8 + 1
     assert " ".join(each["text"] for each in talk.messages if each.get("text")) == " ".join(words_of(audio))
+
+
+def test_a_final_ends_its_partial():
+    answers = Answers(words=False)
+    answers.render(Partial(0, 0.0, 1.0, "so", " it"))
+    answers.render(Final(0, 0.0, 1.0, "so it"))
+    assert [json.loads(answers.answer()) for _ in range(2)] == [{"text": "so it"}, {"partial": ""}]
+
+
+def test_a_second_config_leaves_what_it_does_not_name():
+    begun = Configuration(Options()).updated({"sample_rate": 16_000, "words": False})
+    assert begun.updated({}) == begun

@@ -7,7 +7,7 @@ import pytest
 from model import Wish, WishError
 from streamer import Engine, Options, network
 from streamer.events import Done, Error, Final, Finalized
-from streamer.network import LEAST_FRAMES
+from streamer.network import LEAST_FRAMES, State
 from streamer.worker import MOST_WISHES, Worker
 from tests.servers import until
 
@@ -286,3 +286,22 @@ async def test_an_idle_worker_sleeps(worker, monkeypatch):
     feed.finalize("heard")
     await until(lambda: listener.events and naps and naps[-1] == len(steps))
     assert 0 < len(steps) < 10
+
+
+async def test_audio_that_the_thread_has_but_nobody_looked_at_still_waits(worker):
+    feed = worker.open(Options(), Listener())
+    feed.push(np.zeros(16_000, np.float32))
+    feed._receive(State(feed, [], 16_000, 8_000, False))
+    assert feed.waiting_seconds == 0.5
+    feed.drop()
+
+
+async def test_wishes_that_are_fulfilled_together_all_count(worker):
+    feed = worker.open(Options(), Listener())
+    for number in range(MOST_WISHES):
+        feed.finalize(str(number))
+    feed._receive(State(feed, [Finalized(str(number)) for number in range(MOST_WISHES)], 0, 0, False))
+    for number in range(MOST_WISHES - 1):
+        feed.finalize(str(number))
+    assert feed._roomy.is_set()
+    feed.drop()

@@ -312,3 +312,33 @@ def test_it_wants_to_be_told_that_no_tokens_are_asked_for(tmp_path):
         with pytest.raises(SystemExit):
             parse([*given, *wyoming], complaints.append)
         assert "its protocol knows no tokens" in complaints.pop()
+
+
+async def test_what_one_transcript_wished_is_not_of_the_next():
+    async with running() as here, wyoming(here) as connection, connection() as client:
+        await client.write_event(Transcribe(transcript_names=["Ada"]).event())
+        for _ in range(2):
+            await send(client, speech(1))
+            await until_stop(client)
+        assert [feed.options.wish.keywords for feed in here.worker.feeds] == [("Ada",), ()]
+
+
+async def test_a_second_wish_takes_the_place_of_the_first():
+    async with running() as here, wyoming(here) as connection, connection() as client:
+        await client.write_event(Transcribe(transcript_names=["Ada"]).event())
+        await client.write_event(Transcribe(language="en").event())
+        await send(client, speech(1))
+        await until_stop(client)
+        assert here.worker.feeds[0].options.wish.keywords == ()
+
+
+async def test_who_is_ahead_is_not_read():
+    async with running() as here, wyoming(here) as connection, connection() as client:
+        here.worker.roomy.clear()
+        sending = asyncio.create_task(send(client, speech(2)))
+        await until(lambda: here.worker.feeds)
+        await asyncio.sleep(0.2)
+        assert here.worker.feeds[0].pieces == 0
+        here.worker.roomy.set()
+        await sending
+        await until_stop(client)

@@ -237,16 +237,22 @@ class Hanging(Driver):
         return SimpleNamespace(start=lambda: None, close=lambda ignore_errors: wait())
 
 
+def hanging(monkeypatch: pytest.MonkeyPatch, seconds: float) -> Hanging:
+    """Such a driver in PortAudio's place, given up after `seconds`."""
+    driver = Hanging()
+    monkeypatch.setattr("streamer.sound.capture.sounddevice", lambda: driver)
+    monkeypatch.setattr("streamer.sound.portaudio.sounddevice", lambda: driver)
+    monkeypatch.setattr("streamer.sound.microphone.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("streamer.sound.microphone.HANGING_SECONDS", seconds)
+    return driver
+
+
 async def test_a_driver_that_hangs_does_not_keep_its_device_from_being_opened_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    driver, restarts = Hanging(), list[int]()
-    monkeypatch.setattr("streamer.sound.capture.sounddevice", lambda: driver)
-    monkeypatch.setattr("streamer.sound.portaudio.sounddevice", lambda: driver)
+    driver, restarts = hanging(monkeypatch, seconds=0.2), list[int]()
     monkeypatch.setattr("streamer.sound.microphone.restart_portaudio", lambda: restarts.append(1))
     monkeypatch.setattr("streamer.sound.microphone.inputs", lambda: [PLAIN])
-    monkeypatch.setattr("streamer.sound.microphone.LOOK_SECONDS", 0.01)
-    monkeypatch.setattr("streamer.sound.microphone.HANGING_SECONDS", 0.2)
     async with Microphone(None, PLAIN, lambda _: None) as microphone:
         microphone._capture.end()
         await until(lambda: len(driver.open) == 2)
@@ -259,12 +265,8 @@ async def test_a_driver_that_hangs_does_not_keep_its_device_from_being_opened_ag
 
 
 async def test_a_driver_that_hangs_every_time_ends_the_run_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    driver, go_on = Hanging(), threading.Event()
-    monkeypatch.setattr("streamer.sound.capture.sounddevice", lambda: driver)
-    monkeypatch.setattr("streamer.sound.portaudio.sounddevice", lambda: driver)
+    driver, go_on = hanging(monkeypatch, seconds=0.02), threading.Event()
     monkeypatch.setattr("streamer.sound.microphone.inputs", go_on.wait)
-    monkeypatch.setattr("streamer.sound.microphone.LOOK_SECONDS", 0.01)
-    monkeypatch.setattr("streamer.sound.microphone.HANGING_SECONDS", 0.02)
     async with Microphone(None, PLAIN, lambda _: None) as microphone:
         microphone._capture.end()
         await until(microphone._keeper.done)

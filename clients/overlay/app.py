@@ -20,7 +20,7 @@ from clients.overlay.control import HERE, Control, socket_name, tell
 from clients.overlay.desktop import is_composited
 from clients.overlay.look import Look, config_file, remember
 from clients.overlay.sources import Outlet, SourceThread
-from clients.overlay.window import Window
+from clients.overlay.window import Window, screen_named
 from clients.signals import heeded
 
 LEAVING_SECONDS = 3.0  # for the source to give the microphone back
@@ -71,9 +71,8 @@ def run(given: Namespace, open_source: OpenSource, complain: Complain) -> int:
 
 def _not_here(given: Namespace) -> str | None:
     """What was typed and cannot be had; what is only remembered may have gone meanwhile."""
-    screens = [screen.name() for screen in QGuiApplication.screens()]
-    if given.screen is not None and given.screen not in (*screens, *map(str, range(len(screens)))):
-        there_are = ", ".join(f"{number} {name}" for number, name in enumerate(screens))
+    if given.screen is not None and not screen_named(given.screen):
+        there_are = ", ".join(f"{number} {screen.name()}" for number, screen in enumerate(QGuiApplication.screens()))
         return f"--screen {given.screen}: there is no such screen; there are {there_are}"
     families = {name.partition(" [")[0].casefold() for name in QFontDatabase.families()}  # [foundry]
     if given.font is not None and given.font.casefold() not in families | GENERIC:

@@ -43,6 +43,12 @@ FLAGS = (
 )
 
 
+def screen_named(wanted: str) -> QScreen | None:
+    """The screen with this name or number, if there is one."""
+    screens = enumerate(QGuiApplication.screens())
+    return next((screen for number, screen in screens if wanted in (screen.name(), str(number))), None)
+
+
 class Window(QWidget):
     """Draws only; `changed` tells that the user has given it another look."""
 
@@ -159,11 +165,7 @@ class Window(QWidget):
 
     def screen_of_look(self) -> QScreen:
         """The screen that was chosen, or the first one."""
-        screens = QGuiApplication.screens()
-        for number, screen in enumerate(screens):
-            if self.look.screen in (screen.name(), str(number)):
-                return screen
-        return QGuiApplication.primaryScreen()
+        return screen_named(self.look.screen) or QGuiApplication.primaryScreen()
 
     def _bar_is_above(self) -> bool:
         return not self.look.position.startswith("top")

@@ -19,7 +19,7 @@ from model import GraniteSpeech
 from model.alignment import BLANK, Alphabet
 from model.config import SpeechConfig
 from model.features import FFT_SIZE, LogMel
-from model.nano import align, average, evaluate, export, mishearing, synthesize, texts, train
+from model.nano import align, average, batches, evaluate, export, mishearing, synthesize, texts, train
 from model.nano.augment import Distortion, Ear
 from model.nano.batches import Corpus, Lessons
 from model.nano.language_stage import Copying
@@ -263,17 +263,28 @@ def test_what_is_heard_again_and_again_never_sounds_the_same(tmp_path: Path) -> 
     with ShardWriter(tmp_path / "pico/one") as shard:
         shard.append(np.ones(16_000, np.float32), "oh", "nobody")
     lessons = Lessons(Corpus(tmp_path), seed=1, batch_seconds=300, easy_steps=0, ramp_steps=0)
-    assert lessons.corpus.scarce == {"pico"}
+    assert lessons.corpus.alike == {"pico"}
     masked = {}
-    for name, scarce in (("scarce", {"pico"}), ("plenty", set())):
-        lessons.corpus.scarce = scarce
+    for name, alike in (("alike", {"pico"}), ("manifold", set())):
+        lessons.corpus.alike = alike
         heard = []
         lessons._ear.features = lambda samples, distortion, heard=heard: (  # type: ignore[method-assign]
             heard.append(distortion) or Ear().features(samples, Distortion())
         )
         lessons.batch(1, 0)
         masked[name] = sum(it.masks > 0 for it in heard) / len(heard)
-    assert masked["scarce"] > 0.5 > 0.3 > masked["plenty"]
+    assert masked["alike"] > 0.4 > 0.3 > masked["manifold"]
+
+
+def test_a_source_is_made_unlike_itself_while_it_has_few_hours_or_few_voices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "SCARCE_HOURS", 2 / 3600)
+    for source, clips, voices in (("pico", 40, 2), ("espeak", 40, 40), ("kokoro", 1, 40)):
+        with ShardWriter(tmp_path / source / "one") as shard:
+            for number in range(clips):
+                shard.append(np.ones(16_000, np.float32), "oh", f"voice {number % voices}")
+    assert Corpus(tmp_path).alike == {"pico", "kokoro"}
 
 
 def test_some_audio_begins_and_ends_with_a_word(tmp_path: Path) -> None:
@@ -340,6 +351,31 @@ def test_synthesis_is_the_same_twice_and_keeps_sentences_apart(tmp_path: Path) -
         shard = Shard(one.with_suffix(".jsonl"))
         natural = [clip.text for clip in shard.clips if clip.text in sentences]
         assert all(is_held_out(text) == path.startswith("eval") for text in natural)
+
+
+def test_training_is_given_uncommon_words_and_evaluation_what_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [onset + rime for onset in ("b", "g", "m", "st") for rime in ("at", "ed", "in", "on", "up")]
+    common = [f"please {one} {other}" for one in words for other in words]
+    uncommon = ["please bat gently", "please bed gently", "once is enough"]
+    assert texts.with_uncommon_words(common + uncommon) == uncommon[:2]
+    (tmp_path / "sentences.txt").write_text("\n".join([*common, *uncommon]))
+    monkeypatch.setattr(synthesize, "engine", lambda *_: Mute())
+    clips = json.dumps({"pico": 200})
+    synthesize.main(
+        synthesize.parse(["--work", str(tmp_path), "--engines", "pico", "--clips", clips, "--eval-clips", "100"])
+    )
+    for kind, least, most in (("train", 0.4, 0.6), ("eval", 0.0, 0.2)):
+        said = [clip.text for clip in Shard(tmp_path / kind / "pico/pico-000.jsonl").clips]
+        assert least <= sum("gently" in text for text in said) / len(said) <= most
+
+
+class Mute:
+    """An engine that is quick, as it says nothing."""
+
+    def speak(self, text: str, rng: random.Random) -> tuple[np.ndarray, str]:
+        return np.ones(1600, np.float32) * rng.random(), "nobody"
 
 
 def test_held_out_voices_are_not_among_those_for_training() -> None:

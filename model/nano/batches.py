@@ -23,8 +23,9 @@ SHARES = {"espeak": 0.16, "flite": 0.12, "festival": 0.07, "pico": 0.14, "rhvoic
 HOURS_FOR_FULL_SHARE = 0.5
 # A source with less is heard so often that it is learned by heart: after 100 h, a fifth of them the same half hour of
 # Kokoro, 1 % of the words in that were wrong, and 29 % in other sentences of the same voices.
-SCARCE_HOURS = 9.0
-VARIED = 0.6  # share of the items of such a source that are made unlike themselves
+SCARCE_HOURS = 12.0
+FEW_VOICES = 10  # speakers: with fewer of them a source tells more of their throats than of speech
+VARIED = 0.5  # share of the items of either that are made unlike themselves
 MAX_SECONDS = 30.0  # of an item: what one segment may be
 SHORT_SECONDS = 3.0  # of the first lessons
 # of distortion: half of what is heard is nearly clean, as most of what users play is
@@ -68,7 +69,9 @@ class Corpus:
             name: self._shares[name] * min(1.0, hours / HOURS_FOR_FULL_SHARE) * len(self.clips[name]) / hours
             for name, hours in self.hours.items()
         }
-        self.scarce = {name for name, hours in self.hours.items() if hours < SCARCE_HOURS}
+        self.alike = {name for name, hours in self.hours.items() if hours < SCARCE_HOURS} | {
+            name for name, clips in self.clips.items() if len({clip.voice for _, clip in clips}) < FEW_VOICES
+        }
         assert self.clips, f"no training shards in {self._folder}: run model.nano.synthesize first"
 
     @property
@@ -131,7 +134,7 @@ class Lessons:
             distortion.noise_db = rng.uniform(0, 40) if rng.random() < 0.7 else None
             return _whole(self._ear.features(torch.zeros(int(rng.uniform(0.5, 6) * SAMPLE_RATE)), distortion), "")
         source = self.corpus.choose(rng)
-        if source in self.corpus.scarce and rng.random() < VARIED * reached:
+        if source in self.corpus.alike and rng.random() < VARIED * reached:
             distortion.vary(rng)
         samples, text, told = self.joined(rng, source)
         if distortion.noise_db is not None and rng.random() < 0.15:

@@ -22,12 +22,13 @@ import soundfile
 
 from model.nano.peer import normalise, whisper
 from model.nano.shards import SAMPLE_RATE, ShardWriter
-from model.nano.texts import clean, evaluation_sentences, is_held_out, natural_sentences, templated
+from model.nano.texts import clean, evaluation_sentences, is_held_out, natural_sentences, templated, with_uncommon_words
 from model.nano.voices import Samples, engine, resample
 
 CLIPS_PER_SHARD = 1000
 EVAL_CLIPS = 96
 TEMPLATED_SHARE = 0.2
+UNCOMMON_SHARE = 0.5  # of training clips: sentences chosen for their vocabulary
 CLIPS = {"espeak": 24_000, "flite": 14_000, "festival": 14_000, "pico": 24_000, "rhvoice": 10_000, "kokoro": 8_000}
 HUMAN_TRAIN = {"human_native": "train_native_devclean10", "human_accent": "train_accent_so762"}
 HUMAN_EVAL = {"human_native": "eval_native_testother10", "human_accent": "eval_accent_so762_adult"}
@@ -61,6 +62,7 @@ def make(job: Job) -> str:
     """Speak one shard, from where it stands; gives a line of progress."""
     began = time.monotonic()
     sentences = [s for s in job.sentences.read_text("utf8").splitlines() if is_held_out(s) == job.held_out_texts]
+    uncommon = with_uncommon_words(sentences) or sentences
     path = job.folder / f"{job.engine}-{job.number:03d}"
     with ShardWriter(path) as shard:
         first = shard.clips
@@ -68,8 +70,12 @@ def make(job: Job) -> str:
         while speaker is not None and shard.clips < job.clips:
             rng = random.Random(f"{job.seed}/{job.folder.name}/{path.name}/{shard.clips}")
             text, spoken = rng.choice(sentences), ""
-            if not job.held_out_texts and rng.random() < TEMPLATED_SHARE:
-                text, spoken = templated(rng)
+            if not job.held_out_texts:
+                chance = rng.random()
+                if chance < TEMPLATED_SHARE:
+                    text, spoken = templated(rng)
+                elif chance < TEMPLATED_SHARE + UNCOMMON_SHARE:
+                    text = rng.choice(uncommon)
             samples, voice = speaker.speak(spoken or text, rng)
             samples = trim(samples)
             if len(samples) > MAX_SECONDS * SAMPLE_RATE:

@@ -13,12 +13,14 @@ import html
 import json
 import random
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from model.nano.templates import TEMPLATES
 
 HELD_OUT_ONE_IN = 60  # sentences; the others are for training
+UNCOMMON = range(2, 31)  # times in all sentences: a word that comes once would not come again anyway
 MAX_WORDS = 24
 MAX_WORD_LETTERS = 15
 SHARE = Path("/usr/share")
@@ -119,6 +121,12 @@ def natural_sentences(exclude: Iterable[str] = ()) -> list[str]:
     ordered = sorted(found)
     random.Random(0).shuffle(ordered)
     return ordered
+
+
+def with_uncommon_words(sentences: list[str]) -> list[str]:
+    """Those whose least frequent word is uncommon in all of them: what a model has not heard, it cannot spell."""
+    counts = Counter(word for sentence in sentences for word in sentence.split())
+    return [sentence for sentence in sentences if min(counts[word] for word in sentence.split()) in UNCOMMON]
 
 
 def templated(rng: random.Random) -> tuple[str, str]:

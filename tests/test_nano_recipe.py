@@ -19,7 +19,7 @@ from model import GraniteSpeech
 from model.alignment import BLANK, Alphabet
 from model.config import SpeechConfig
 from model.features import FFT_SIZE, LogMel
-from model.nano import align, average, batches, evaluate, export, mishearing, synthesize, texts, train
+from model.nano import align, average, batches, evaluate, export, grow, mishearing, synthesize, texts, train
 from model.nano.augment import Distortion, Ear
 from model.nano.batches import Corpus, Lessons
 from model.nano.language_stage import Copying
@@ -102,6 +102,42 @@ def test_every_stage_trains_and_the_export_loads(work: Path, tmp_path: Path, mon
     export.export(work, tmp_path / "average.pt", averaged := tmp_path / "averaged")
     for name, value in GraniteSpeech.load(averaged, torch.float32).state_dict().items():
         torch.testing.assert_close(value.half(), together[name].to(value.dtype).half(), rtol=1e-3, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize("layers", [4, 8])
+def test_a_larger_encoder_hears_what_the_smaller_one_heard(
+    layers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(3)
+    small = new_network(hub_config(64, 4)).eval()
+    for parameter in small.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    for name, buffer in small.named_buffers():
+        if "running" in name:
+            buffer.copy_(torch.rand_like(buffer) + 0.5)
+    torch.save({"mean": small.state_dict(), "config": hub_config(64, 4)}, tmp_path / "small.pt")
+    command = ["grow", str(tmp_path / "small.pt"), "--layers", str(layers), "--to", str(tmp_path / "large.pt")]
+    monkeypatch.setattr("sys.argv", command)
+    grow.main()
+    large = network_of(tmp_path / "large.pt")
+    assert len(large.encoder.layers) == layers
+    frames = torch.randn(250, 160)  # a block and a part of one
+    heard, again = (each.encoder(frames, each.encoder.layout([250])) for each in (small, large))
+    for part in ("hidden", "logits", "middle_logits"):
+        # only the order of sums differs, and the epsilon of one more normalisation
+        torch.testing.assert_close(getattr(again, part), getattr(heard, part), rtol=1e-3, atol=1e-3, msg=part)
+    again.logits.square().sum().backward()
+    assert all(layer.ff2.down_proj.weight.grad.any() for layer in large.encoder.layers), "and every layer can learn"
+    for name, value in small.state_dict().items():
+        if not name.startswith("encoder.layers."):
+            assert torch.equal(large.state_dict()[name], value), name
+
+
+def test_halves_of_an_encoder_grow_alike(tmp_path: Path) -> None:
+    torch.save({"mean": new_network(hub_config(64, 4)).state_dict(), "config": hub_config(64, 4)}, tmp_path / "four.pt")
+    for layers in (2, 5):
+        with pytest.raises(ValueError, match="4 layers can become 6, 8"):
+            grow.grown(tmp_path / "four.pt", layers)
 
 
 def test_a_step_is_equally_large_in_all_directions_of_a_matrix() -> None:

@@ -22,7 +22,7 @@ TEMPLATE = (
 )
 
 
-def hub_config(width: int = 192, layers: int = 6) -> dict[str, Any]:
+def hub_config(width: int = 192, layers: int = 8) -> dict[str, Any]:
     """`config.json` in the form of the hub."""
     head = width // 4
     return {

@@ -157,7 +157,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="threads on a CPU")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--width", type=int, default=192)
-    parser.add_argument("--layers", type=int, default=6, help="of the encoder")
+    parser.add_argument("--layers", type=int, default=8, help="of the encoder")
     parser.add_argument("--seed", type=int, default=1, help="of all that is drawn; a later round needs another")
     return parser.parse_args(arguments)
 

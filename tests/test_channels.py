@@ -328,3 +328,18 @@ def test_who_comes_later_gets_what_nobody_has_read():
     watcher = channels.watch("stage")
     first.say([Final(0, 0.0, 2.0, "half a sentence")])
     assert json.loads(watcher.next())["text"] == "half a sentence"
+
+
+def test_who_comes_when_the_channel_is_anothers_gets_what_the_one_before_still_says():
+    channels = Channels()
+    early, first = channels.watch("stage"), channels.speak("stage", True)
+    first.say([Partial(0, 0.0, 3.0, "half a", "")])
+    channels.fall_silent(channels.speak("stage", True))
+    first.say([Partial(0, 0.0, 4.0, "half a sen", "tence")])
+    late = channels.watch("stage")
+    assert json.loads(late.next())["committed"] == "sen"
+    first.say([Final(0, 0.0, 2.5, "half a sentence")])  # it ends before what was said of it by then
+    said = []
+    while text := early.next():
+        said.append(json.loads(text))
+    assert said[-1]["start"] <= said[-1]["end"]

@@ -251,3 +251,9 @@ def test_a_prompt_that_leaves_no_room_for_audio_is_refused(engine, instruction, 
     with pytest.raises(ValueError, match=why):
         engine.open(Options(wish=Wish(prompt=instruction)))
     assert engine._streams == []
+
+
+def test_no_slot_is_longer_than_the_model_has_positions(nano, monkeypatch):
+    short = replace(nano.config.text, max_position_embeddings=600)
+    monkeypatch.setattr(nano, "config", replace(nano.config, text=short))
+    assert Engine(nano)._cache.capacity == 600

@@ -201,3 +201,12 @@ async def test_samples_that_are_no_numbers_are_taken_as_sound(worker):
     heard = worker.feeds[0].samples
     assert np.isfinite(heard).all()
     assert np.abs(heard).max() <= 1
+
+
+async def test_a_session_whose_events_cannot_be_told_wants_no_more_of_them(worker, monkeypatch):
+    session = opened(worker)
+    session.attach(0)
+    monkeypatch.setattr(session, "_dialect", None)
+    with pytest.raises(AttributeError):
+        session._take([Done(1.0)])
+    assert worker.feeds[0].dropped

@@ -496,6 +496,18 @@ def test_confidence_is_raised_to_the_power_that_was_measured_for_the_checkpoint(
     assert [word.confidence for word in raised] == pytest.approx([word.confidence**2 for word in plain], abs=2e-3)
 
 
+def test_words_that_cannot_be_aligned_stand_where_hearing_ended(nano, spoken, monkeypatch):
+    cache = nano.cache(1000)
+    segment = Segment(nano, lambda: nano.dictation(cache, nano.processor.prompt()), RASH, 0, 0)
+    monkeypatch.setattr("streamer.segment.align", lambda *_: None)
+    segment.hearing.feed(spoken[0].samples)
+    segment.hear(nano.encode([segment.span()])[0])
+    while (extension := segment.extension()) is not None:
+        segment.read(nano.extend([extension], cache)[0])
+    heard = segment.hearing.heard
+    assert {(word.start, word.end) for word in segment.words} == {(heard, heard)}
+
+
 def test_who_wants_finals_alone_is_not_behind_while_a_segment_is_open(engine, talk):
     stream = engine.open(Options(partials=False, endpoint_ms=3000))
     stream.feed(talk.samples[: 15 * 16_000])

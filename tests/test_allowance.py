@@ -51,3 +51,19 @@ def test_those_who_hurry_share_what_leaves_half_of_the_machine_to_who_speaks():
     assert pace(carried=20, live=9, hurrying=1) == PACE
     assert pace(carried=1.5, live=1, hurrying=2) == PACE
     assert pace(carried=1.5, live=0, hurrying=2) == math.inf
+
+
+def test_what_was_forgiven_is_not_earned_once_more():
+    allowance = Allowance(0.0)
+    allowance.spend(10.0, 0.0)
+    allowance.forgive(5.0)
+    allowance.spend(PACE, 6.0)
+    assert not allowance.owed_seconds(6.0)
+    allowance.spend(1.0, 6.0)
+    assert allowance.owed_seconds(6.0) > 0.99
+
+
+def test_who_only_waits_for_room_is_nobody_to_be_careful_of():
+    allowance = Allowance(0.0)
+    allowance.forgive(SILENT_SECONDS)
+    assert not allowance.is_live(SILENT_SECONDS)

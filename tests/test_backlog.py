@@ -86,3 +86,16 @@ def test_old_events_that_were_told_are_forgotten(monkeypatch, texts):
     assert log.forgotten == 20 - (5 if len(texts[0]) == 1 else 2)
     log.rewind(log.forgotten)
     assert [seq for seq, _ in tell_all(log)] == list(range(log.forgotten + 1, 21))
+
+
+def test_what_must_be_told_again_waits_like_what_never_was(monkeypatch):
+    monkeypatch.setattr(backlog, "MOST_BYTES", 10)
+    log = filled("12345", "12345")
+    assert log.full
+    tell_all(log)
+    log.rewind(0)
+    assert log.full
+    log.told()
+    assert not log.full
+    log.append("12345")
+    assert log.full

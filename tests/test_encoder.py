@@ -182,3 +182,26 @@ def test_an_edge_at_the_end_of_all_frames_gives_the_block_to_what_follows() -> N
     rest = one(FEATURES[at:end], one.layout([end - at], [edge]), [edge])
     whole = one(FEATURES[:end], one.layout([end]))
     torch.testing.assert_close(rest.hidden[REACH:], whole.hidden[at + REACH :], atol=TOLERANCE, rtol=0)
+
+
+def test_clips_that_go_on_within_their_blocks_keep_the_edges_they_would_keep_alone() -> None:
+    begun, more = [5, 8, 0, 12], [9, BLOCK + 3, 7, 2]  # frames before and after each clip's edge
+    clips = [FEATURES[at:] * (1 + index) for index, at in enumerate(begun)]
+    left = [
+        encode(clip[:at], borders=((0, at),)).edges[0] if at else None for clip, at in zip(clips, begun, strict=True)
+    ]
+    news = [clip[at : at + count] for clip, at, count in zip(clips, begun, more, strict=True)]
+    batch = encode(*news, left=left, borders=tuple(enumerate(more)))
+    for edge, new, before, count in zip(batch.edges, news, left, more, strict=True):
+        (alone,) = encode(new, left=[before], borders=((0, count),)).edges
+        torch.testing.assert_close(edge.inputs, alone.inputs, atol=TOLERANCE, rtol=0)
+        torch.testing.assert_close(edge.context, alone.context, atol=TOLERANCE, rtol=0)
+
+
+def test_the_middle_of_an_odd_number_of_layers_is_the_one_before() -> None:
+    three = Conformer(dataclasses.replace(CONFIG, num_layers=3, cat_hidden_layers=())).eval().requires_grad_(False)
+    one = Conformer(dataclasses.replace(CONFIG, num_layers=1, cat_hidden_layers=())).eval().requires_grad_(False)
+    randomise(three, seed=3)
+    one.load_state_dict(three.state_dict(), strict=False)  # the first of its layers
+    heard = three(FEATURES, three.layout([len(FEATURES)]))
+    torch.testing.assert_close(heard.middle_logits, one(FEATURES, one.layout([len(FEATURES)])).logits)

@@ -1,11 +1,17 @@
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 
 from model import GraniteSpeech, Wish, WishError
+from model.config import WINDOW_FRAMES
+from model.features import FRAME_SAMPLES, SAMPLE_RATE
 from streamer import Engine, Options
+from streamer.engine import ANSWER_POSITIONS, PROMPT_POSITIONS
 from streamer.events import Done, Error, Final
+from streamer.options import LONGEST_SEGMENT_SECONDS
+from streamer.stream import Due
 
 
 @pytest.fixture
@@ -253,7 +259,29 @@ def test_a_prompt_that_leaves_no_room_for_audio_is_refused(engine, instruction, 
     assert engine._streams == []
 
 
-def test_no_slot_is_longer_than_the_model_has_positions(nano, monkeypatch):
-    short = replace(nano.config.text, max_position_embeddings=600)
-    monkeypatch.setattr(nano, "config", replace(nano.config, text=short))
-    assert Engine(nano)._cache.capacity == 600
+@pytest.mark.parametrize(("most_frames", "served"), [(1, 1), (99, 1), (100, 2), (399, 2), (430, 4), (None, 4)])
+def test_a_step_serves_as_many_as_fit_and_nobody_before_who_waits_longer(most_frames, served):
+    frames = [60, 40, 300, 30]
+    due = [Due(each, each, False, waiting) for each, waiting in zip(frames, [4, 3, 2, 1], strict=True)]
+    chosen = Engine._in_turn([(each, each) for each in due], most_frames)  # streams are only handed on
+    assert [each for _, each in chosen] == due[:served]
+
+
+def test_a_prompt_may_take_all_the_positions_that_are_kept_for_it(engine, monkeypatch):
+    options = Options(wish=Wish(prompt="write down what is said"))
+    prompt = engine.prompt(options)
+    tokens = len(prompt.prefix) + len(prompt.suffix)
+    monkeypatch.setattr("streamer.engine.PROMPT_POSITIONS", tokens)
+    assert engine.prompt(options) == prompt
+    monkeypatch.setattr("streamer.engine.PROMPT_POSITIONS", tokens - 1)
+    with pytest.raises(WishError, match=f"prompt and keywords make {tokens} tokens"):
+        engine.prompt(options)
+
+
+def test_a_slot_has_room_for_the_longest_segment_and_no_more_than_the_model_has_positions(nano, monkeypatch):
+    frames = LONGEST_SEGMENT_SECONDS * SAMPLE_RATE // FRAME_SAMPLES + 1
+    embeddings = 3 * math.ceil(frames / WINDOW_FRAMES)
+    assert Engine(nano)._cache.capacity >= embeddings + PROMPT_POSITIONS + ANSWER_POSITIONS
+    narrow = replace(nano.config.text, max_position_embeddings=60)
+    monkeypatch.setattr(nano, "config", replace(nano.config, text=narrow))
+    assert Engine(nano)._cache.capacity == 60

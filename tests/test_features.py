@@ -130,3 +130,11 @@ def test_a_louder_peak_changes_only_what_it_lifts_to_the_floor() -> None:
     assert bool(lifted.any())
     assert bool((early[lifted] <= final[lifted]).all())
     assert torch.equal(early[~lifted], final[~lifted])
+
+
+@pytest.mark.parametrize("samples", [4000, 4160])  # an even number of mel frames, and one without a partner
+def test_a_bang_at_the_very_end_lifts_the_floor_as_in_the_reference(samples: int) -> None:
+    audio = SPEECH[:samples] * 1e-4
+    audio[-40:] = 1.0
+    reference = GraniteSpeechFeatureExtractor()(audio)["input_features"][0]
+    torch.testing.assert_close(mel(audio), reference, atol=TOLERANCE, rtol=0)

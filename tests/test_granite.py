@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -286,3 +287,39 @@ def test_a_cache_that_finds_no_memory_for_twice_as_many_slots_takes_one_more(mon
     cache.release(slots[0])
     assert cache.acquire() == slots[0]
     assert_same(say(cache, slots[-1], 3, TOKENS[3:]), Prediction(*_last(fresh(TOKENS), len(TOKENS) - 3)))
+
+
+def test_positions_far_from_the_start_are_told_apart_in_bfloat16() -> None:
+    keys = []
+    for network, dtype in ((granite, torch.float32), (make().to(torch.bfloat16), torch.bfloat16)):
+        cache = KVCache(CONFIG, 600, dtype, "cpu")
+        slot = cache.acquire()
+        network.extend([Extension(slot, 0, network.embed([7] * 600), 0)], cache)
+        keys.append(cache._keys[0][slot].float())  # of the first layer: alike but for their positions
+    assert (keys[1] - keys[0]).norm() < 0.02 * keys[0].norm()
+
+
+def test_probabilities_are_of_float32_whatever_the_weights_are() -> None:
+    network = make().to(torch.bfloat16)
+    inputs = network.embed(TOKENS)
+    best = network(inputs, [len(TOKENS)]).float().log_softmax(-1).max(-1)
+    cache = KVCache(CONFIG, 64, torch.bfloat16, "cpu")
+    (said,) = network.extend([Extension(cache.acquire(), 0, inputs, len(TOKENS))], cache)
+    assert_same(said, Prediction(best.indices.tolist(), best.values.tolist()))
+
+
+def test_each_slot_of_a_batch_may_have_tokens_of_its_own_that_are_not_said() -> None:
+    plain = fresh(TOKENS[:9])
+    cache, batch = poisoned(3), []
+    for slot, index in enumerate([8, 3, None]):
+        one = extension(slot, 0, TOKENS[:9])
+        if index is not None:
+            one.suppressed = index, torch.arange(CONFIG.vocab_size) == plain.tokens[index]
+        batch.append(one)
+    for said, index in zip(granite.extend(batch, cache), [8, 3, None], strict=True):
+        assert [at for at in range(9) if said.tokens[at] != plain.tokens[at]] == ([] if index is None else [index])
+
+
+def test_every_norm_has_the_epsilon_of_the_configuration() -> None:
+    unlike = Granite(replace(CONFIG, rms_norm_eps=0.25))
+    assert {module.eps for module in unlike.modules() if isinstance(module, torch.nn.RMSNorm)} == {0.25}

@@ -107,3 +107,59 @@ def test_a_peak_that_comes_late_lifts_the_floor_of_the_whole_final(nano):
     hear(nano, hearing)
     whole = offline(nano, torch.cat([quiet, loud]))
     torch.testing.assert_close(hearing.embeddings, whole.embeddings, rtol=0, atol=1e-4)
+
+
+def test_what_is_not_encoded_again_has_seen_600_ms_of_what_follows(nano, speech):
+    hearing, heard = hearing_of(nano), 0
+    for at in range(0, 4 * SECOND, 4800):
+        hearing.feed(speech[at : at + 4800])
+        span, _ = hear(nano, hearing)
+        assert heard - span.start >= 30 or span.start == 0
+        heard = hearing.heard
+    assert span.start == heard - 15 - 30, "and no more of it is encoded again"
+
+
+def test_new_frames_lie_over_the_floor_of_all_that_was_heard(nano):
+    samples = torch.sin(torch.arange(4 * SECOND) * 0.3)
+    samples[SECOND:] *= 1e-6
+    hearing = hearing_of(nano)
+    for piece in samples.split(9600):
+        hearing.feed(piece)
+        span, _ = hear(nano, hearing)
+    end = span.start + len(span.features)
+    assert span.start * 320 > SECOND, "nothing loud is in it"
+    torch.testing.assert_close(span.features, nano.features(samples)[span.start : end], rtol=0, atol=1e-5)
+
+
+def test_a_final_that_is_asked_for_again_is_of_the_same_frames(nano, speech):
+    hearing = hearing_of(nano)
+    hearing.feed(speech[:SECOND])
+    hearing.ended = True
+    assert torch.equal(hearing.span().features, hearing.span().features)
+
+
+@pytest.mark.parametrize("samples", [0, 1, 256, 257, 319, 320])
+def test_a_final_is_due_however_short_its_segment(nano, speech, samples):
+    hearing = hearing_of(nano)
+    hearing.feed(speech[:samples])
+    hearing.ended = True
+    assert hearing.due_frames == 1
+    hear(nano, hearing)
+    assert hearing.heard <= 1
+
+
+@pytest.mark.parametrize("piece", [4800, 12_345])
+def test_frames_that_are_due_are_those_that_are_then_encoded_and_the_new_ones_are_counted(nano, speech, piece):
+    hearing = hearing_of(nano)
+    for at in range(0, 4 * SECOND, piece):
+        hearing.feed(speech[at : at + piece])
+        if hearing.windows > hearing.windows_heard:
+            due, new, before = hearing.due_frames, hearing.new_frames, hearing.heard
+            span, _ = hear(nano, hearing)
+            assert (due, new) == (len(span.features), hearing.heard - before)
+            assert hearing.windows == hearing.windows_heard
+    hearing.ended = True
+    due, new, before = hearing.due_frames, hearing.new_frames, hearing.heard
+    span, _ = hear(nano, hearing)
+    assert due == pytest.approx(len(span.features), abs=1)
+    assert new == pytest.approx(hearing.heard - before, abs=1)

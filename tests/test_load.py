@@ -89,3 +89,42 @@ def test_updates_of_an_hour_ago_are_none_of_now():
     assert meter.update_seconds > 0
     meter.pass_time(3600.0, 0)
     assert meter.update_seconds == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "audio_seconds"),
+    [([PARTIAL] * 10, [FINAL] * 3, 0.0), ([FINAL] * 3, [PARTIAL] * 10, 0.0), ([FINAL], [FINAL], 600.0)],
+    ids=["partials before", "finals before", "a recording before"],
+)
+def test_work_of_long_ago_does_not_colour_that_of_now(before, after, audio_seconds):
+    then_quiet, new = LoadMeter(guess=0.01, now=0.0), LoadMeter(guess=0.01, now=0.0)
+    run(then_quiet, 100, 10, 1.0, before)
+    then_quiet.add(1.0, [], audio_seconds)
+    for meter in (then_quiet, new):
+        meter.pass_time(100 + 20 * MEMORY_SECONDS, 0)
+        run(meter, 60, 10, 1.0, after)
+    assert then_quiet.load(10, 0.0).needed == pytest.approx(new.load(10, 0.0).needed, rel=1e-4)
+
+
+def test_updates_longer_than_the_longest_spare_nothing_and_cost_nothing_more():
+    needed = []
+    for new_frames in (round(LONGEST_STEP_SECONDS * 50), 300):
+        meter = LoadMeter(guess=0.01, now=0.0)
+        run(meter, 100, 10, 0.5, [Due(330, new_frames, False, 0)] * 2)
+        needed.append(meter.load(10, 0.0).needed)
+    assert needed[1] == pytest.approx(needed[0])
+
+
+def test_a_clock_that_goes_back_takes_nothing_away():
+    meter = LoadMeter(guess=0.1, now=0.0)
+    run(meter, 30, 2, 0.3, [FINAL])
+    busy = meter.busy
+    meter.pass_time(meter._now - 20, 2)
+    assert meter.busy == busy
+
+
+def test_a_refusal_never_says_that_fewer_are_carried_than_there_are():
+    meter = LoadMeter(guess=0.01, now=0.0)
+    run(meter, 100, 10, 1.0, [FINAL] * 3)
+    assert meter.carried < 10
+    assert meter.refusal() == "this machine carries about 10 such streams with this model, and has 10"

@@ -192,3 +192,53 @@ def test_what_nobody_can_load_is_refused():
         GraniteSpeech.load("nano", quantize="int2")
     with pytest.raises(ValueError, match=r"it must be torch\.float32, torch\.bfloat16"):
         GraniteSpeech.load("nano", torch.int8)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_weight_is_packed_and_unpacked_alike_at_once_and_piece_by_piece(
+    monkeypatch: pytest.MonkeyPatch, kind: type
+) -> None:
+    weight = draw(300, 192)
+    for few in ("FEW_16", "FEW_8", "FEW_4"):
+        monkeypatch.setattr(packed, few, 0)
+    whole = matrix(kind.pack(weight, CPU))
+    for rows in (1, 70, 150):
+        monkeypatch.setattr(packed, "PIECE", rows * 192)
+        monkeypatch.setattr(packed, "UNPACKED", rows * 192)
+        torch.testing.assert_close(matrix(kind.pack(weight, CPU)), whole)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("rows", [1, 100])
+def test_a_product_has_the_type_of_what_is_multiplied(kind: type, dtype: torch.dtype, rows: int) -> None:
+    with torch.inference_mode():
+        assert kind.pack(draw(64, 64), CPU)(draw(rows, 64).to(dtype)).dtype == dtype
+
+
+@pytest.mark.parametrize("kind", [Bfloat16, Int8])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_rows_of_a_table_have_the_type_that_is_asked_for(kind: type, dtype: torch.dtype) -> None:
+    assert kind.pack(draw(9, 64), CPU).rows(torch.tensor([3]), dtype).dtype == dtype
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_packed_weight_is_none_of_the_memory_it_was_read_from(kind: type) -> None:
+    weight = draw(64, 64).bfloat16()
+    kept = kind.pack(weight, CPU)
+    before = matrix(kept)
+    weight.zero_()
+    assert torch.equal(matrix(kept), before)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_faint_weights_are_kept_as_well_as_loud_ones(kind: type) -> None:
+    weight, faint = draw(64, 64), 2.0**-40
+    packed_faint, packed_loud = kind.pack(weight * faint, CPU), kind.pack(weight, CPU)
+    torch.testing.assert_close(matrix(packed_faint) / faint, matrix(packed_loud))
+
+
+def test_the_characters_probabilities_are_of_float32_whatever_the_weights_are() -> None:
+    network = GraniteSpeech.load("nano", torch.bfloat16)
+    (heard,) = network.encode([Span(network.features(speech(16_000)))])
+    torch.testing.assert_close(heard.log_probs.exp().sum(-1), torch.ones(len(heard.log_probs)), atol=1e-5, rtol=0)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from model.config import EncoderConfig, ProjectorConfig, SpeechConfig, TextConfig
 from model.projector import Projector
@@ -73,3 +75,8 @@ def test_fresh_queries_are_drawn_with_deviation_one() -> None:
     fresh = Projector(SpeechConfig(CONFIG.encoder, wide, CONFIG.text, audio_token_index=49))
     assert fresh.query.shape == (1, 3, 4000)
     assert fresh.query.std().item() == pytest.approx(1, abs=0.05)
+
+
+def test_every_norm_has_the_epsilon_of_the_configuration() -> None:
+    unlike = Projector(replace(CONFIG, projector=replace(CONFIG.projector, layer_norm_eps=0.25)))
+    assert {module.eps for module in unlike.modules() if isinstance(module, nn.LayerNorm)} == {0.25}

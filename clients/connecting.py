@@ -94,7 +94,7 @@ class Visit:
         async with aclosing(in_background(lambda: self._pieces(path))) as pieces:
             await anext(pieces)  # it can be opened; otherwise the daemon need not know
             stream = stream_at(self._given.url, self._token, self._given.choices)
-            async with once_loaded(stream, self._complain) as captions:
+            async with once_loaded(stream, self._complain, live=False) as captions:
                 streams = Succession(captions, self._complain, stream, live=False)
                 await self._caption(streams, pieces, output)
 

@@ -45,6 +45,7 @@ LEAST_BUFFER_SECONDS = 1.0  # or it is full before an ack makes room: one comes 
 BUFFER_SECONDS = 30.0  # of audio kept for a replay
 PATIENCE_SECONDS = 30.0  # for which a daemon keeps a broken session, unless it was told otherwise
 LOOK_SECONDS = 0.5  # between looks whether a daemon has its model
+ROOM_SECONDS = 2.0  # the same whether it has room
 MOST_UNREAD = 10_000  # events
 KNOWN = KINDS.keys() - {Error.type}
 
@@ -106,9 +107,12 @@ async def connect(
 
 @asynccontextmanager
 async def once_loaded(
-    stream: Callable[[], AbstractAsyncContextManager[Captions]], say: Callable[[str], None]
+    stream: Callable[[], AbstractAsyncContextManager[Captions]], say: Callable[[str], None], live: bool = True
 ) -> AsyncIterator[Captions]:
-    """Opens a stream. Whoever has just started the daemon waits for its model, as long as it is being loaded."""
+    """Opens a stream. Whoever has just started the daemon waits for its model, as long as it is being loaded.
+
+    What is not live can wait, too, until the daemon has room.
+    """
     async with AsyncExitStack() as stack:
         captions, told = None, False
         while captions is None:
@@ -119,6 +123,13 @@ async def once_loaded(
                     say("the server is still loading its model; waiting for it")
                 told = True
                 await asyncio.sleep(LOOK_SECONDS)
+            except RefusedError as full:
+                if live:
+                    raise
+                if not told:
+                    say(f"{full} (waiting until there is room)")
+                told = True
+                await asyncio.sleep(ROOM_SECONDS)
         yield captions
 
 

@@ -58,11 +58,11 @@ class LoraConfig:
             wrong.append(f"peft_type {values.get('peft_type')} (LORA)")
         if values.get("init_lora_weights") not in PLAIN_STARTS:
             wrong.append(f"init_lora_weights {values['init_lora_weights']}")
-        if not isinstance(rank, int) or rank < 1:
+        if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1:
             wrong.append(f"r {rank} (a whole number from 1 on)")
-        if not isinstance(alpha, int | float):
+        if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not math.isfinite(alpha):
             wrong.append(f"lora_alpha {alpha} (a number)")
-        if not isinstance(targets, list) or not targets or not set(targets) <= set(TARGETS):
+        if not isinstance(targets, list) or not targets or not all(target in TARGETS for target in targets):
             wrong.append(f"target_modules {targets} (some of {', '.join(TARGETS)})")
         if wrong:
             raise CheckpointError(f"{ADAPTER_CONFIG} asks for what granite-stream does not run: {'; '.join(wrong)}")

@@ -12,6 +12,7 @@ from websockets.asyncio.server import broadcast
 from websockets.exceptions import ConnectionClosed
 
 from streamer import wire
+from streamer.ahead import Ahead
 from streamer.fields import WireError
 from streamer.line import Line
 from streamer.session import SLOW_SECONDS, Farewell, Hold, Session
@@ -84,15 +85,16 @@ async def attend(
     session, outcome = opened.session, "failed"
     hold = sessions.attach(session, 0)
     try:
-        idle_seconds = sessions.limits.idle_seconds
+        ahead, idle_seconds = Ahead(), sessions.limits.idle_seconds
 
         async def begin_and_hear() -> None:
             opened.begin()
-            await hear(socket, session, hold, idle_seconds, opened.obey)
+            await hear(session, hold, ahead, opened.obey)
 
-        farewell = await converse(socket, hold, tell(socket, session, hold), begin_and_hear())
+        sides = tell(socket, session, hold), read(socket, session, ahead, idle_seconds), begin_and_hear()
+        farewell = await converse(socket, hold, *sides)
         await part(socket, sessions, farewell, error)
-        outcome = farewell.error or farewell.code.name.lower()
+        outcome = farewell.outcome
     finally:
         sessions.release(session, hold, keep=False, outcome=outcome)
 
@@ -103,7 +105,7 @@ async def receive(socket: Line, idle_seconds: float) -> str | bytes:
     Raises:
         Farewell: nothing came for long.
     """
-    await asyncio.sleep(0)  # see `hear`
+    await asyncio.sleep(0)  # see `read`
     try:
         async with asyncio.timeout(idle_seconds or None):
             return await socket.recv()
@@ -138,17 +140,25 @@ async def await_news(socket: Sender, news: asyncio.Event, sign: Callable[[], str
             return
 
 
-async def hear(socket: Line, session: Session, hold: Hold, idle_seconds: float, obey: Obey) -> None:
-    """Takes what the client sends, and no more than can be worked on: a full queue stops reading the socket."""
+async def read(socket: Line, session: Session, ahead: Ahead, idle_seconds: float) -> None:
+    """Reads what the client sends; no further ahead of what can be worked on than there is room for."""
     while True:
         await asyncio.sleep(0)  # a flood of tiny messages, all here already, must not keep the loop from the others
-        await session.room()
+        await ahead.room()
         try:
             async with asyncio.timeout(idle_seconds if idle_seconds and not session.farewell else None):
-                message = await socket.recv()
+                ahead.append(await socket.recv())
         except TimeoutError:
-            session.end(Farewell.idle(idle_seconds))
-            continue
+            if not ahead:  # else it may have said all, and waits for us
+                session.end(Farewell.idle(idle_seconds))
+
+
+async def hear(session: Session, hold: Hold, ahead: Ahead, obey: Obey) -> None:
+    """Does what the client's messages ask for, as fast as there is room."""
+    while True:
+        await asyncio.sleep(0)  # see `read`
+        await session.room()
+        message = await ahead.next()
         if hold.farewell.done():
             return  # taken over just now: the other connection has been told from where to replay
         obey(message)
@@ -179,7 +189,7 @@ async def _until_parting(side: Coroutine[None, None, None], hold: Hold) -> None:
         fault = ours and closed.sent is not None and closed.sent.code in CLIENTS_FAULT
         # on purpose, or as a page that is closed or loaded anew: nobody will be back
         left = not ours and closed.rcvd is not None and closed.rcvd.code in (Close.DONE, Close.GOING_AWAY)
-        hold.end(Farewell(Close.LOST, "connection lost", resumable=not (fault or left)))
+        hold.end(Farewell.left() if left else Farewell(Close.LOST, "connection lost", resumable=not fault))
 
 
 async def _notice(socket: Line) -> None:

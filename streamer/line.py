@@ -7,16 +7,20 @@ import contextlib
 import socket
 
 from websockets.asyncio.server import ServerConnection
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidMessage
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Event
 
 from streamer.heard import LastHeard
 
-KERNEL_BYTES = 2**18  # asked of the kernel for each direction of a connection: more would only make answers late
+KERNEL_BYTES = 2**16  # asked of the kernel for each direction of a connection: more would only make answers late
 READ_BYTES = 2**14  # taken from a connection at once, in place of asyncio's 256 KiB
 MOST_CONTROLS = 100  # pings and pongs in a second; who sends more is cut off
 PART_SECONDS = 5.0  # a client may take to read what there is, and to answer the close frame
+WHY = b"this is no request without a body; captions come over WebSockets while somebody speaks: see /v1/stream\n"
+UNREADABLE = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n" + (
+    b"Content-Length: %d\r\n\r\n%s" % (len(WHY), WHY)
+)
 
 
 class Line(LastHeard, ServerConnection):
@@ -24,13 +28,20 @@ class Line(LastHeard, ServerConnection):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The TCP connection is there."""
-        self._counted_from, self._controls = self.loop.time(), 0
+        self._counted_from, self._controls, self._told = self.loop.time(), 0, False
         super().connection_made(transport)
         kernel = transport.get_extra_info("socket")
         kernel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
         kernel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, KERNEL_BYTES)
         # what is read at once is also answered at once, before anybody else is served
         transport.max_size = READ_BYTES  # type: ignore[attr-defined]  # asyncio's own; others ignore it
+
+    def send_data(self) -> None:
+        """Sends what is due; who sent no request that websockets can read is told so before the end."""
+        if isinstance(self.protocol.handshake_exc, InvalidMessage) and not self._told:
+            self._told = True
+            self.transport.write(UNREADABLE)
+        super().send_data()
 
     def process_event(self, event: Event) -> None:
         """Takes a frame. Pings and pongs fill no queue that would stop reading, so somebody may flood us with them."""

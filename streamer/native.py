@@ -8,7 +8,8 @@ from functools import partial
 from websockets.exceptions import ConnectionClosed
 
 from streamer import wire
-from streamer.dialogue import await_news, converse, farewell_for, hear, part
+from streamer.ahead import Ahead
+from streamer.dialogue import await_news, converse, farewell_for, hear, part, read
 from streamer.fields import WireError
 from streamer.line import Line
 from streamer.options import Options
@@ -46,13 +47,14 @@ async def speak(socket: Line, sessions: Sessions, address: str) -> None:
             socket,
             hold,
             _tell(socket, sessions.model, session, hold),
-            hear(socket, session, hold, sessions.limits.idle_seconds, partial(_take, session)),
+            read(socket, session, ahead := Ahead(), sessions.limits.idle_seconds),
+            hear(session, hold, ahead, partial(_take, session)),
         )
         heard = await part(socket, sessions, farewell)
         # A client that did not answer the close frame may not have got what came before it.
         finished = session.over and heard and session.backlog.next() is None
         keep = (farewell.resumable or session.over) and not finished
-        outcome = farewell.error or farewell.code.name.lower()
+        outcome = farewell.outcome
     finally:
         sessions.release(session, hold, keep, outcome)
 

@@ -59,6 +59,14 @@ class Farewell(Exception):  # noqa: N818 - most are none, but a way to end
         """`error` is the code of an error event that is sent before, with the reason as its message."""
         super().__init__(reason)
         self.code, self.reason, self.error, self.resumable = code, reason, error, resumable
+        self.outcome = error or code.name.lower()  # in a word, for the log
+
+    @classmethod
+    def left(cls) -> Farewell:
+        """Of a client that has closed its connection in order."""
+        farewell = cls(Close.LOST, "closed by the client")
+        farewell.outcome = "left"
+        return farewell
 
     @classmethod
     def idle(cls, seconds: float) -> Farewell:

@@ -65,3 +65,21 @@ def test_letters_are_counted_by_their_bytes_also_where_a_label_does_not_say_whic
     assert latin_1.text(frames) == " aü"
     assert latin_1.spelled_bytes(frames) == 3 + 3 + 1 + 2
     assert latin_1.spelled_bytes(frames[:0]) == 0
+
+
+@pytest.mark.parametrize(("heard", "faint"), [("a", "A"), ("A", "a")])
+def test_a_letter_is_looked_for_in_the_form_that_was_heard_best(nano, heard, faint):
+    latin_1 = Alphabet(replace(nano.config, ctc_labels=(), encoder=replace(nano.config.encoder, output_dim=256)))
+    frames = torch.full((8, 256), -9.0)
+    frames[:, 0] = -0.2
+    frames[2:4, ord(heard)] = 0.0
+    frames[6, ord(faint)] = -2.0
+    assert align(["A"], frames, latin_1) == [WordSpan(2, 4)]
+
+
+def test_a_label_behind_the_last_character_is_read_as_none(nano, alphabet):
+    known = len(nano.config.ctc_labels)
+    assert known < nano.config.encoder.output_dim
+    frames = torch.nn.functional.one_hot(torch.tensor([known - 2, known, known + 1]), known + 3).float()
+    assert alphabet.text(frames) == nano.config.ctc_labels[known - 2]
+    assert alphabet.spelled_bytes(frames) == 3

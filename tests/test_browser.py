@@ -438,6 +438,11 @@ async def test_a_token_is_asked_for_and_stays_out_of_the_address(browser):
         await browser.click("#copy")
         await browser.until("document.getElementById('copied').textContent === 'Copied, with the token in it.'")
         assert await browser.js(STATUS) == "Listening.", "what goes on is said all the time"
+        await browser.js(
+            "Object.defineProperty(navigator, 'clipboard', { value: undefined })"
+        )  # http://, not localhost
+        await browser.click("#copy")
+        await browser.until("document.getElementById('copied').textContent.includes('right click')")
         assert TOKEN not in await browser.js("location.href + document.cookie + JSON.stringify({...localStorage})")
         await stop(browser)
 
@@ -684,6 +689,36 @@ async def test_a_reload_keeps_the_transcript_and_a_second_start_goes_on_behind_i
         await browser.until("document.querySelectorAll('#captions p').length === 0")
         await browser.open(f"http://127.0.0.1:{here.port}/")
         assert await browser.paragraphs() == []
+
+
+async def test_a_reload_keeps_what_was_committed_and_the_time_that_was_heard(browser):
+    browser.hears(tone(20), RATE)
+    elapsed = "document.getElementById('elapsed').textContent"
+    async with running() as here, opened(browser, here):
+        await start(browser)
+        await listen(browser, 1)
+        here.worker.roomy.clear()  # no more finals
+        feed = here.worker.feeds[0]
+        said = feed.segments
+        feed.tell(Partial(said, said + 0.0, said + 1.0, "promised words", " and doubtful ones"))
+        await browser.until("captions.textContent.includes('doubtful')")
+        before = await browser.paragraphs()
+        kept = [*before[:-1], "promised words"]
+        assert (await browser.saved("txt")).read_text().splitlines() == kept
+        await browser.until(f"{elapsed} >= '0:04'")
+        await browser.open(f"http://127.0.0.1:{here.port}/")
+        assert await browser.paragraphs() == kept
+        assert await browser.js(elapsed) >= "0:04"
+
+
+async def test_the_page_says_when_a_reload_would_lose_what_comes_now(browser):
+    browser.hears(tone(5), RATE)
+    async with running() as here, opened(browser, here):
+        await browser.js("Storage.prototype.setItem = () => { throw new DOMException('', 'QuotaExceededError'); }")
+        await browser.click("#start")
+        await browser.status("this tab can keep no more")
+        await listen(browser, 2)
+        await stop(browser)
 
 
 async def test_subtitles_of_the_page_are_those_of_the_command(browser):

@@ -12,7 +12,7 @@ from model.granite import Prediction
 from model.guards import loop_length, token_limit
 from model.nano.network import hub_config
 from model.processor import Prompt
-from model.speech import Span
+from model.speech import GraniteSpeech, Span
 from streamer.engine import ANSWER_POSITIONS
 from streamer.options import LONGEST_SEGMENT_SECONDS
 
@@ -278,3 +278,30 @@ def test_what_is_forced_is_as_unlikely_as_the_token_that_was_wanted_leaves_it():
     dictation = scripted(limit=NEVER, committed=1, tokens=[8])
     dictation.read(Prediction([9, 0], [math.log(0.99), -0.5]))
     assert dictation.log_probs[0] == pytest.approx(math.log(0.01))
+
+
+def test_offline_too_what_was_heard_again_and_again_is_no_loop(nano, spoken, monkeypatch):
+    said = " ".join(["no"] * 30)
+    tokens = [*nano.processor.encode(said), nano.processor.stop_token]
+    assert loop_length(tokens[:-1], lambda _: 1), "who had not heard it would take it for a loop"
+    monkeypatch.setattr(GraniteSpeech, "extend", lambda *_: [Prediction(tokens, [-0.1] * len(tokens))])
+    monkeypatch.setattr(nano.alphabet, "text", lambda _: said)
+    assert nano.transcribe(spoken[0].samples) == said
+
+
+def test_a_draft_that_is_met_again_is_no_longer_than_may_still_be_written():
+    dictation = scripted(limit=6, tokens=range(11, 17))
+    say(dictation, 20, 21, 22, 11)
+    assert dictation.extension().predictions == 1 + 2
+
+
+def test_what_is_forced_against_a_model_that_is_wholly_sure_keeps_some_probability():
+    dictation = scripted(limit=NEVER, committed=1, tokens=[8])
+    dictation.read(Prediction([9, 0], [0.0, -0.5]))
+    assert dictation.log_probs[0] == pytest.approx(math.log(1e-6))
+
+
+def test_each_token_has_its_probability_also_where_a_loop_was_left_out():
+    dictation = scripted(limit=NEVER)
+    say(dictation, 7, *[8, 9] * 20)
+    assert len(dictation.log_probs) == len(dictation.tokens) == 3

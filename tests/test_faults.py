@@ -181,6 +181,18 @@ async def test_plain_http_is_answered_as_such(there: Service, path: str, method:
     assert (await get(there.port, path, method))[0] == status
 
 
+@pytest.mark.parametrize("size", [3, 3_000_000])
+async def test_a_request_with_a_body_is_told_that_this_is_none_for_such(there: Service, size: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", there.port)
+    async with asyncio.timeout(10):
+        writer.write(b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: here\r\nContent-Length: %d\r\n\r\n" % size)
+        writer.write(bytes(size))
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"/v1/stream" in body
+
+
 @pytest.mark.parametrize(
     "opening", [b"", b"GET /v1/str", b"\x16\x03\x01\x02\x00", b"GET / HTTP/1.1\r\n" * 2, b"A" * 100_000, b"\r\n\r\n"]
 )

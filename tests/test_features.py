@@ -138,3 +138,8 @@ def test_a_bang_at_the_very_end_lifts_the_floor_as_in_the_reference(samples: int
     audio[-40:] = 1.0
     reference = GraniteSpeechFeatureExtractor()(audio)["input_features"][0]
     torch.testing.assert_close(mel(audio), reference, atol=TOLERANCE, rtol=0)
+
+
+def test_what_is_no_number_is_silence_and_what_is_endless_full_scale() -> None:
+    inf = float("inf")
+    assert as_samples(torch.tensor([float("nan"), inf, -inf, 0.5])).tolist() == [0.0, 1.0, -1.0, 0.5]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -237,7 +237,11 @@ def test_an_adapter_that_is_promised_and_not_there_is_an_error(directory: Path, 
         ({"peft_type": "IA3"}, "peft_type IA3 (LORA)"),
         ({"init_lora_weights": "pissa"}, "init_lora_weights pissa"),
         ({"r": 0}, "r 0 (a whole number from 1 on)"),
+        ({"r": True}, "r True (a whole number from 1 on)"),
         ({"lora_alpha": None}, "lora_alpha None (a number)"),
+        ({"lora_alpha": float("nan")}, "lora_alpha nan (a number)"),
+        ({"target_modules": []}, "target_modules [] (some of q_proj, "),
+        ({"target_modules": [["q_proj"]]}, "target_modules [['q_proj']] (some of q_proj, "),
         ({"target_modules": "all-linear"}, "target_modules all-linear (some of q_proj, "),
         ({"target_modules": ["q_proj", "query"]}, "target_modules ['q_proj', 'query'] (some of q_proj, "),
     ],
@@ -291,3 +295,18 @@ def test_a_tensor_of_the_adapter_that_does_not_fit_is_named(
     break_it(tensors)
     save_file(tensors, directory / ADAPTER_WEIGHTS)
     assert message in refusal(directory)
+
+
+def test_an_answer_ends_with_the_models_positions(plain: GraniteSpeech, monkeypatch: pytest.MonkeyPatch) -> None:
+    two, whole = (plain.answer("why?", max_tokens=tokens) for tokens in (2, WORDS))
+    asked = len(plain.processor.question("why?"))
+
+    def narrow(positions: int) -> None:
+        text = replace(plain.config.text, max_position_embeddings=positions)
+        monkeypatch.setattr(plain, "config", replace(plain.config, text=text))
+
+    narrow(asked + 2)
+    assert plain.answer("why?", max_tokens=WORDS) == two != whole
+    narrow(asked)
+    with pytest.raises(ValueError, match=f"the text has {asked} tokens; the model has {asked} positions"):
+        plain.answer("why?", max_tokens=WORDS)

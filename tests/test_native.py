@@ -11,12 +11,12 @@ from tests.servers import hear as hear_message
 
 
 class TakenOver:
-    """A socket whose session another connection resumes just while it sends or receives."""
+    """A socket, and what was read of it, whose session another connection resumes just while it sends or gives."""
 
     def __init__(self, session):
         self.session = session
 
-    async def recv(self):
+    async def next(self):
         self.session.attach(0)
         return speech(1)
 
@@ -27,7 +27,7 @@ class TakenOver:
 
 async def test_audio_that_came_as_the_session_was_taken_over_is_not_taken():
     session = Session(Start(), FakeWorker().open, lambda delay: None)
-    await hear(TakenOver(session), session, session.attach(0), 0, session.hear)
+    await hear(session, session.attach(0), TakenOver(session), session.hear)
     assert session.incoming.frames == 0
 
 

@@ -242,3 +242,13 @@ def test_the_characters_probabilities_are_of_float32_whatever_the_weights_are() 
     network = GraniteSpeech.load("nano", torch.bfloat16)
     (heard,) = network.encode([Span(network.features(speech(16_000)))])
     torch.testing.assert_close(heard.log_probs.exp().sum(-1), torch.ones(len(heard.log_probs)), atol=1e-5, rtol=0)
+
+
+def test_only_the_language_model_is_packed_into_four_bits() -> None:
+    network = GraniteSpeech.load("nano", torch.bfloat16, quantize="int4")
+
+    def kinds(part: nn.Module) -> set[type]:
+        return {type(each.packed) for each in part.modules() if isinstance(each, Linear)}
+
+    assert kinds(network.encoder) == kinds(network.projector) == {Int8}
+    assert kinds(network.language_model.model) == {Int4}

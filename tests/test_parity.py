@@ -210,3 +210,16 @@ def test_the_embedded_model_writes_the_words_that_transformers_writes(nano, path
     text = processor.tokenizer.decode(said[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
     assert text
     assert ours.transcribe(samples, max_tokens=NANO_TOKENS) == text.strip()
+
+
+def test_clips_without_frames_take_nothing_from_the_others_of_a_batch(both: Both) -> None:
+    lengths = [100, samples_for(31), 256, samples_for(47)]
+    nothing, first, none_either, second = both.ours(*lengths)
+    for heard, samples in ((first, lengths[1]), (second, lengths[3])):
+        (alone,) = both.ours(samples)
+        assert_equal(heard.log_probs, alone.log_probs)
+        assert_equal(heard.embeddings, alone.embeddings)
+    for empty in (nothing, none_either):
+        for ours, theirs in ((empty.hidden, first.hidden), (empty.log_probs, first.log_probs)):
+            assert torch.equal(ours, theirs[:0])
+        assert torch.equal(empty.embeddings, first.embeddings[:0])

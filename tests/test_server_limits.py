@@ -4,6 +4,7 @@ import gc
 import json
 import socket as sockets
 
+import pytest
 from websockets.client import ClientProtocol
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
@@ -126,7 +127,8 @@ async def whole_or_refused(url):
         return await hear_all(socket)
 
 
-async def test_a_full_queue_stops_reading_the_socket_and_nothing_is_lost():
+async def test_a_full_queue_stops_reading_the_socket_and_nothing_is_lost(monkeypatch):
+    monkeypatch.setattr("streamer.ahead.MOST_BYTES", 100_000)
     audio = speech(60)
     async with running() as here, dialing(here.url) as socket, asyncio.TaskGroup() as tasks:
         little_room(socket)
@@ -142,6 +144,34 @@ async def test_a_full_queue_stops_reading_the_socket_and_nothing_is_lost():
         await sending
         await say(socket, "stop")
         assert (await hear_all(socket)).texts == words_of(audio)
+
+
+async def test_who_is_faster_than_the_machine_is_read_ahead_of_and_its_pings_are_answered():
+    audio = speech(60)
+    async with running() as here, dialing(here.url) as socket:
+        await say(socket, "start")
+        await hear(socket)
+        here.worker.roomy.clear()
+        await send_audio(socket, audio, 32_000)
+        await say(socket, "stop")
+        async with asyncio.timeout(5):
+            await (await socket.ping())
+        assert here.worker.feeds[0].pieces < 5
+        here.worker.roomy.set()
+        assert (await hear_all(socket)).texts == words_of(audio)
+
+
+async def test_who_has_said_all_and_waits_for_the_machine_is_not_idle():
+    async with running(Server(limits=Limits(idle_seconds=0.1))) as here, dialing(here.url) as socket:
+        await say(socket, "start")
+        await hear(socket)
+        here.worker.roomy.clear()
+        await send_audio(socket, speech(9), 32_000)
+        await asyncio.sleep(0.3)
+        assert not here.worker.feeds[0].ended
+        here.worker.roomy.set()
+        talk = await hear_all(socket)
+        assert (talk.texts, talk.code) == (words_of(speech(9)), 1001), "and is as soon as nothing more is left of it"
 
 
 async def test_who_does_not_read_is_cut_off_and_others_do_not_notice(monkeypatch):
@@ -273,7 +303,8 @@ async def test_a_connection_that_only_answers_pings_is_alive():
         assert (await hear_all(socket)).code == 1000
 
 
-async def test_a_client_whose_audio_is_not_read_is_not_taken_for_dead():
+async def test_a_client_whose_audio_is_not_read_is_not_taken_for_dead(monkeypatch):
+    monkeypatch.setattr("streamer.ahead.MOST_BYTES", 100_000)
     server = Server(ping_seconds=0.5)
     audio = speech(30)
     async with running(server) as here, dialing(here.url) as socket, asyncio.TaskGroup() as tasks:
@@ -378,3 +409,20 @@ async def test_a_farewell_that_comes_first_holds():
         entry.session.hold.end(Farewell(Close.POLICY, "second"))
         talk = await hear_all(socket)
         assert (talk.code, talk.reason) == (1001, "first")
+
+
+@pytest.mark.parametrize(("code", "outcome"), [(1000, "left"), (1001, "left"), (None, "lost")])
+async def test_the_log_tells_who_has_left_from_who_was_lost(caplog, code, outcome):
+    caplog.set_level("INFO", "granite_stream")
+    async with (
+        running() as here,
+        dialing(f"{here.url.removesuffix('/v1/stream')}/v1/listen?encoding=linear16") as socket,
+    ):
+        await until(lambda: here.sessions["connected"] == 1)
+        if code:
+            await socket.close(code)
+        else:
+            socket.transport.abort()
+        await here.emptied()
+    (ended,) = [record for record in caplog.records if record.message == "session ended"]
+    assert ended.fields["outcome"] == outcome

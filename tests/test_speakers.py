@@ -11,10 +11,11 @@ from torch import Tensor
 from model import GraniteSpeech, Wish, WishError
 from model.cache import KVCache
 from model.granite import Extension, Prediction
+from model.guards import token_limit
 from model.tasks import SPEAKERS
 from streamer import Engine, Options, Stream
 from streamer.events import Final, Partial
-from tests.checkpoints import VARIANTS, save
+from tests.checkpoints import VARIANTS, save, speech
 from tests.conftest import Spoken
 
 SAID = "[Speaker 1]: how are you [Speaker 2]: fine"
@@ -73,3 +74,13 @@ def test_plus_is_asked_in_its_own_words(engine: Engine) -> None:
     assert SPEAKERS in processor.render(processor.instruction(Wish(speakers=True)))
     with pytest.raises(WishError, match="plus writes what is said, without punctuation"):
         engine.open(Options(wish=Wish(punctuate=True)))
+
+
+def test_offline_too_tags_have_room_beside_the_words(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = list[int]()
+    monkeypatch.setattr("model.speech.token_limit", lambda *given: limits.append(token_limit(*given)) or 0)
+    monkeypatch.setattr(engine.model.alphabet, "spelled_bytes", lambda _: 20)
+    for wish in (Wish(), Wish(times=True), Wish(speakers=True)):
+        assert engine.model.transcribe(speech(16_000), wish) == ""
+    words = 16 + 8  # of a second, and some to spare
+    assert limits == [words, 6 * words, 4 * words]

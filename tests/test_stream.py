@@ -533,3 +533,16 @@ def test_a_segment_knows_up_to_where_somebody_spoke(engine, monkeypatch, chunks)
     stream.feed(torch.cat([torch.ones(chunks * 512), torch.zeros(20 * 512)]))
     assert stream._segments[0].voiced_samples == chunks * 512
     stream.drop()
+
+
+def test_no_more_is_written_than_the_model_has_positions_for(nano, spoken, monkeypatch):
+    samples = spoken[0].samples[:32_000]
+    three, whole = (nano.transcribe(samples, max_tokens=tokens) for tokens in (3, 100))
+    (heard,) = nano.encode([Span(nano.features(samples))])
+    prompt = nano.processor.prompt(nano.processor.instruction(Wish()))
+    read = len(prompt.prefix) + len(heard.embeddings) + len(prompt.suffix)
+    narrow = replace(nano.config.text, max_position_embeddings=read + 3)
+    monkeypatch.setattr(nano, "config", replace(nano.config, text=narrow))
+    monkeypatch.setattr(nano.alphabet, "text", lambda _: "")  # a draft would need positions, too
+    assert whole != three
+    assert nano.transcribe(samples, max_tokens=100) == three

@@ -1,13 +1,18 @@
 import asyncio
+import time
 from contextlib import suppress
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from model import Wish, WishError
 from streamer import Engine, Options, network
+from streamer.engine import Work
 from streamer.events import Done, Error, Final, Finalized
-from streamer.network import LEAST_FRAMES, State
+from streamer.load import LoadMeter
+from streamer.network import LEAST_FRAMES, NetworkThread, State
+from streamer.stream import Due
 from streamer.worker import MOST_WISHES, Worker
 from tests.servers import until
 
@@ -305,3 +310,71 @@ async def test_wishes_that_are_fulfilled_together_all_count(worker):
         feed.finalize(str(number))
     assert feed._roomy.is_set()
     feed.drop()
+
+
+async def test_what_was_sent_while_nobody_spoke_is_owed_to_nobody_who_speaks_later(worker):
+    feed = worker.open(Options(), Listener())
+    feed.push(np.full(20 * 16_000, 0.001, np.float32))
+    assert feed.allowance.owed_seconds(time.monotonic()) > 10
+    await feed.room()
+    assert feed.allowance.owed_seconds(time.monotonic()) == 0
+    feed.drop()
+
+
+async def test_those_who_hurry_share_and_do_not_count_themselves_twice(worker, monkeypatch):
+    monkeypatch.setattr("streamer.load.LoadMeter.carried", 20)
+    hurrying, other, _ = (worker.open(Options(), Listener()) for _ in range(3))
+    now = time.monotonic()
+    hurrying.allowance.spend(100.0, now)
+    assert worker._pace(hurrying, now) == 10 - 2
+    other.allowance.spend(100.0, now)
+    assert worker._pace(hurrying, now) == worker._pace(other, now) == (10 - 1) / 2
+
+
+async def test_each_sample_is_measured_once(worker, spoken, monkeypatch):
+    measured, add = [], LoadMeter.add
+    counted = lambda meter, busy, updates, audio: measured.append(audio) or add(meter, busy, updates, audio)  # noqa: E731
+    monkeypatch.setattr(LoadMeter, "add", counted)
+    samples = spoken[0].samples.numpy()
+    await play(worker, samples, options=Options(partials=False))
+    assert len(measured) > 1
+    assert sum(measured) == pytest.approx(len(samples) / 16_000)
+
+
+async def test_audio_that_the_thread_has_but_nobody_looked_at_leaves_no_room(worker):
+    feed = worker.open(Options(), Listener())
+    feed.push(np.zeros(11 * 16_000, np.float32))
+    for waiting_seconds, room in ((11, False), (9, True)):
+        feed._receive(State(feed, [], 11 * 16_000, waiting_seconds * 16_000, False))
+        assert feed._roomy.is_set() == room
+    feed.drop()
+
+
+async def test_the_first_step_tells_what_a_frame_costs_and_later_ones_correct_it(nano, monkeypatch):
+    clock, asked, engine = iter([0.0, 1.0, 1.0, 4.0, 4.0, 4.0]), [], Engine(nano)
+    work = Work(0, [Due(10_000, 10_000, False, 0)], 0)
+    monkeypatch.setattr(network, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    monkeypatch.setattr(engine, "step", lambda most_frames: asked.append(most_frames) or work)
+    thread = NetworkThread(engine, lambda _: None, lambda _: None)
+    thread._loop = asyncio.get_running_loop()
+    for _ in range(3):
+        thread._step()
+    assert asked == [LEAST_FRAMES, pytest.approx(1500, abs=1), pytest.approx(1250, abs=1)]
+
+
+async def test_of_a_stream_that_is_over_or_dropped_nothing_is_kept(worker, spoken):
+    feed = worker.open(Options(), Listener())
+    feed.push(spoken[0].samples.numpy())
+    assert await play(worker, spoken[1].samples.numpy())
+    feed.drop()
+    thread = worker._network
+    await until(lambda: not (thread._said or thread._streams))
+    assert not worker._feeds
+
+
+async def test_an_event_that_was_on_its_way_reaches_nobody_who_is_gone(worker):
+    listener = Listener()
+    feed = worker.open(Options(), listener)
+    feed.drop()
+    feed._receive(State(feed, [Finalized("late")], 0, 0, False))
+    assert listener.events == []

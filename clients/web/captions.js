@@ -7,8 +7,7 @@ export class Transcript {
 
   // Takes a final of a stream that began `offset` seconds after the first one; gives what is kept of it.
   take(final, offset) {
-    const words = (final.words ?? []).map((word) => ({ ...word, start: word.start + offset, end: word.end + offset }));
-    const kept = { start: final.start + offset, end: final.end + offset, text: final.text, words };
+    const kept = placed(final, offset);
     this.finals.push(kept);
     return kept;
   }
@@ -16,6 +15,13 @@ export class Transcript {
   get end() {
     return this.finals.at(-1)?.end ?? 0;
   }
+}
+
+// What is kept of a final, in milliseconds at most: what a tab may store is scarce.
+export function placed({ start, end, text, words = [] }, offset) {
+  const at = (seconds) => Math.round((seconds + offset) * 1000) / 1000;
+  const place = (word) => ({ ...word, start: at(word.start), end: at(word.end), confidence: undefined }); // JSON drops it
+  return { start: at(start), end: at(end), text, words: words.map(place) };
 }
 
 // Draws a segment as a paragraph. Committed text is only ever added to, as pieces of its own, so that a live region

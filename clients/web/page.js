@@ -1,10 +1,10 @@
 // The page: a microphone to captions. It draws what Connection, Microphone and Transcript tell it.
 
-import { SegmentView, Transcript } from "./captions.js";
+import { SegmentView, Transcript, placed } from "./captions.js";
 import { Connection } from "./connection.js";
 import { WORDS, obstacle } from "./door.js";
 import { Microphone, explain, microphones } from "./microphone.js";
-import { forgetFinals, loadFinals, loadToken, saveFinal, saveToken } from "./saved.js";
+import { forgetFinals, loadFinals, loadHeard, loadToken, saveFinal, saveHeard, saveToken } from "./saved.js";
 import * as subtitles from "./subtitles.js";
 
 const $ = (id) => document.getElementById(id);
@@ -21,8 +21,9 @@ let starting = false; // until there are both
 let fault = ""; // what was wrong with the connection when it was lost
 let loudest = 0; // since the meter was drawn
 let drawnSeconds = 0; // when it was
+let full = false; // no more of it survives a reload
 let farewell = ""; // why it stopped, if not because the user wanted it
-let heardSeconds = transcript.end; // since the first start: a second one goes on behind the first
+let heardSeconds = Math.max(loadHeard(), transcript.end); // since the first start: a second one goes on behind the first
 let following = true; // the captions, at their end
 let scrolled = 0; // how far down they were at the last look, in pixels
 let token = loadToken();
@@ -58,6 +59,7 @@ $("clear").addEventListener("click", () => {
   forgetFinals();
   transcript = new Transcript();
   heardSeconds = 0;
+  full = false;
   captions.replaceChildren();
   showElapsed();
   offer();
@@ -66,8 +68,12 @@ $("clear").addEventListener("click", () => {
 $("channel").addEventListener("input", showLink);
 
 $("copy").addEventListener("click", async () => {
-  await navigator.clipboard.writeText($("overlay").querySelector("a").href);
-  $("copied").textContent = token ? "Copied, with the token in it." : "Copied.";
+  try {
+    await navigator.clipboard.writeText($("overlay").querySelector("a").href);
+    $("copied").textContent = token ? "Copied, with the token in it." : "Copied.";
+  } catch { // not allowed; or no clipboard at all, as for pages from http:// of another machine
+    $("copied").textContent = "This browser does not let the page copy. Copy the link with a right click.";
+  }
 });
 
 for (const button of document.querySelectorAll("[data-save]")) {
@@ -76,6 +82,12 @@ for (const button of document.querySelectorAll("[data-save]")) {
 
 window.addEventListener("beforeunload", (event) => {
   if (microphone) event.preventDefault(); // closing the tab would end the captions
+});
+
+window.addEventListener("pagehide", () => {
+  const [promised] = unfinished();
+  if (promised) saveFinal(transcript.finals.length, promised); // if the page stays, its final takes that place
+  saveHeard(heardSeconds);
 });
 
 // --- start and stop ---
@@ -178,6 +190,7 @@ function showStatus() {
   else if (microphone?.paused) say("The browser has paused the microphone. If that lasts, stop and start.", "wrong");
   else if (!connection.ready && fault) say(`${fault} ${kept()} Reconnecting…`, "wrong");
   else if (!connection.ready && microphone) say("Starting…");
+  else if (microphone && full) say("Listening. Save the captions: this tab can keep no more of them.", "live");
   else if (microphone) say(microphone.muted ? "Muted." : "Listening.", "live");
   else say(farewell || "Writing the last words…", farewell && "wrong");
 }
@@ -200,6 +213,7 @@ function show(event, offset) {
   } else {
     open.view.show(event.committed, event.draft);
     Object.assign(open, { partial: event, offset });
+    if (!transcript.finals.length) offer();
   }
   if (microphone) showMeter();
   if (following) toTheEnd(); // last: it asks for the layout of all that has changed
@@ -226,8 +240,14 @@ function close(final, offset) {
   if (!final.text) return drop();
   open.view.show(final.text, "");
   open = null;
-  saveFinal(transcript.finals.length, transcript.take(final, offset));
+  full = !saveFinal(transcript.finals.length, transcript.take(final, offset));
+  if (full && connection) showStatus();
   offer();
+}
+
+// What was committed of the open segment is promised: nothing that is kept or saved lacks it.
+function unfinished() {
+  return open?.partial?.committed ? [placed({ ...open.partial, text: open.partial.committed }, open.offset)] : [];
 }
 
 // Its words will come again; it stands until then.
@@ -267,7 +287,8 @@ function askForToken(asked) {
 }
 
 function offer() {
-  for (const button of document.querySelectorAll("[data-save]")) button.disabled = !transcript.finals.length;
+  const said = transcript.finals.length + unfinished().length;
+  for (const button of document.querySelectorAll("[data-save]")) button.disabled = !said;
   $("clear").disabled = !transcript.finals.length || connection !== null;
   $("channel").disabled = connection !== null; // it counts from a start on
 }
@@ -275,7 +296,7 @@ function offer() {
 function save(kind) {
   const write = { txt: subtitles.text, srt: subtitles.srt, vtt: subtitles.vtt }[kind];
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([write(transcript.finals)], { type: "text/plain;charset=utf-8" }));
+  link.href = URL.createObjectURL(new Blob([write([...transcript.finals, ...unfinished()])], { type: "text/plain;charset=utf-8" }));
   link.download = `captions.${kind}`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000); // the browser may still be reading

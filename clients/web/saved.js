@@ -1,4 +1,5 @@
-// What a tab keeps over a reload: the token, which is never in an address, and the finals. It goes with the tab.
+// What a tab keeps over a reload: the token, which is never in an address, the finals, and how much was heard. It goes
+// with the tab.
 
 const storage = found();
 
@@ -30,11 +31,25 @@ export function loadFinals() {
   return finals;
 }
 
+// False: there is no more room, after ten hours of speech or so. All is on the page; a reload would lose the rest.
 export function saveFinal(index, final) {
   try {
     storage.setItem(`final ${index}`, JSON.stringify(final));
+    return true;
   } catch {
-    // full, after a day of speech or so: the transcript is on the page, only a reload would lose the rest
+    return false;
+  }
+}
+
+export function loadHeard() {
+  return Number(storage.getItem("heard")) || 0;
+}
+
+export function saveHeard(seconds) {
+  try {
+    storage.setItem("heard", seconds);
+  } catch {
+    // full: the finals tell nearly as much
   }
 }
 

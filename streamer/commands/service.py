@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("granite_stream")
 
+ONE_WISH_SECONDS = 0.5  # in which a second signal is the first one, told twice: `timeout` signals the group, too
 LAST_WORDS_SECONDS = 2.0  # for errors to reach the clients when the network has died
 
 
@@ -107,15 +108,20 @@ async def _first(*futures: asyncio.Future[Any]) -> None:
 
 
 def _stop_signal() -> asyncio.Future[None]:
-    """Done at the first SIGTERM, SIGINT or SIGHUP. The second ends the process, whatever it is doing."""
+    """Done at the first SIGTERM, SIGINT or SIGHUP. A later one ends the process, whatever it is doing."""
     loop = asyncio.get_running_loop()
     stop: asyncio.Future[None] = loop.create_future()
+    begun_at = 0.0
 
     def take() -> None:
+        nonlocal begun_at
+        if stop.done() and loop.time() < begun_at + ONE_WISH_SECONDS:
+            return
         if stop.done():
             # not an exception: the network's thread may be deep in a computation that nothing interrupts
             log.warning("ended at once by a second signal")
             os._exit(FAILED)
+        begun_at = loop.time()
         log.info("stopping; a second signal ends at once")
         stop.set_result(None)
 

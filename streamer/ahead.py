@@ -13,17 +13,15 @@ MESSAGE_BYTES = 128  # that a message costs besides its own
 class Ahead:
     """Messages in order, as many as there is room for.
 
-    Clients that ping give up a connection whose pong is late, and theirs wait behind all the audio that they have sent
-    before. So that they need not, whoever is faster than the machine, or as fast while it is busy, is read ahead of.
+    Clients that ping give up a connection whose pong is late, and a ping waits behind all the audio that was sent before
+    it. So what comes faster than it can be worked on is read, and kept here.
     """
 
     def __init__(self) -> None:
         self._messages: deque[str | bytes] = deque()
         self._bytes = 0
         self._changed = asyncio.Event()
-
-    def __len__(self) -> int:
-        return len(self._messages)
+        self.wanted = False  # all that came was worked on, and somebody waits for the next message
 
     async def room(self) -> None:
         """Waits until one more message may be read, however long it is."""
@@ -39,7 +37,9 @@ class Ahead:
     async def next(self) -> str | bytes:
         """Gives the oldest message; waits for one."""
         while not self._messages:
+            self.wanted = True
             await self._change()
+        self.wanted = False
         message = self._messages.popleft()
         self._bytes -= len(message) + MESSAGE_BYTES
         self._changed.set()

@@ -149,7 +149,7 @@ async def read(socket: Line, session: Session, ahead: Ahead, idle_seconds: float
             async with asyncio.timeout(idle_seconds if idle_seconds and not session.farewell else None):
                 ahead.append(await socket.recv())
         except TimeoutError:
-            if not ahead:  # else it may have said all, and waits for us
+            if ahead.wanted:  # else it may have said all, and waits for us
                 session.end(Farewell.idle(idle_seconds))
 
 

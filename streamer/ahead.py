@@ -13,8 +13,8 @@ MESSAGE_BYTES = 128  # that a message costs besides its own
 class Ahead:
     """Messages in order, as many as there is room for.
 
-    Clients that ping give up a connection whose pong is late, and a ping waits behind all the audio that was sent before
-    it. So what comes faster than it can be worked on is read, and kept here.
+    Clients that ping give up a connection whose pong is late, and a ping waits behind all the audio that was sent
+    before it. So what comes faster than it can be worked on is read, and kept here.
     """
 
     def __init__(self) -> None:

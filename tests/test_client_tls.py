@@ -56,7 +56,7 @@ async def test_one_that_is_not_says_how_to_trust_it(certificate: Path) -> None:
 
 async def test_the_wrong_scheme_is_named(certificate: Path) -> None:
     async with running() as there:
-        with pytest.raises(CaptionsError, match=r"ws://$"):
+        with pytest.raises(CaptionsError, match=r"try ws:// instead of wss://$"):
             await ends_well(f"wss://127.0.0.1:{there.port}")
     async with running(tls=serving(certificate)) as there:
         with pytest.raises(CaptionsError, match=r"wss://$"):

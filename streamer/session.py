@@ -156,7 +156,7 @@ class Session:
     # --- from the client ---
 
     async def room(self) -> None:
-        """Waits until the next message may be worked on: what came is handed on, and what it will say has a place to go.
+        """Waits until one more message may be worked on: what came is handed on, what it will say has a place to go.
 
         Raises:
             Farewell: the client does not read what it is told.

@@ -19,6 +19,7 @@ from streamer.commands import service
 from streamer.commands.serving import parse
 from streamer.engine import Engine
 from streamer.logs import LineFormatter
+from streamer.server import Server
 from tests import servers
 from tests.conftest import NAMES, pcm, read
 from tests.servers import dialing, get, hear, hear_all, say, send_audio
@@ -134,6 +135,15 @@ async def test_each_way_to_end_it_lets_it_end_well(name):
         for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             asyncio.get_running_loop().remove_signal_handler(each)
         signal.signal(name, before)
+
+
+async def test_who_is_stopped_just_as_the_model_is_loaded_is_never_ready(nano, monkeypatch):
+    stop = asyncio.get_running_loop().create_future()
+    monkeypatch.setattr(calibration, "share_of_a_speaker", lambda _: loop.call_soon_threadsafe(stop.set_result, None))
+    loop, server = asyncio.get_running_loop(), Server()
+    assert await service._serve(server, Engine(nano), stop, 0.0) == 0
+    assert server.sessions.worker is None
+    assert server.health.loading
 
 
 async def test_a_second_signal_ends_it_at_once():

@@ -72,6 +72,8 @@ async def _serve(server: Server, engine: Engine, stop: asyncio.Future[None], dra
     from streamer.worker import Worker
 
     share = await asyncio.to_thread(share_of_a_speaker, engine.model)
+    if stop.done():
+        return DONE
     async with Worker(engine, share_of_a_speaker=share) as worker:
         _open(server, worker, engine)
         notify("READY=1")

@@ -23,6 +23,7 @@ from model import GraniteSpeech, Wish
 from model.errors import GraniteStreamError
 from streamer.access import Access, digest
 from streamer.options import Options
+from streamer.sessions import Limits
 from tests.servers import until
 from tests.speaking import FINALS_ONLY, Service, finals, local, service
 
@@ -273,6 +274,7 @@ async def test_an_interruption_still_brings_the_captions_of_what_was_heard(there
 
 
 async def test_another_signal_behind_an_interruption_ends_it_without_a_word(there: Service) -> None:
+    there.server.sessions.limits = Limits(resume_seconds=1)  # who is ended at once may not have said farewell
     process = await start(there.url, TALK, "--events", "--speed", "1")
     async with asyncio.timeout(60):
         await process.stdout.readline()

@@ -118,18 +118,15 @@ async def once_loaded(
         while captions is None:
             try:
                 captions = await stack.enter_async_context(stream())
-            except LoadingError:
-                if not told:
-                    say("the server is still loading its model; waiting for it")
-                told = True
-                await asyncio.sleep(LOOK_SECONDS)
-            except RefusedError as full:
-                if live:
+            except RefusedError as refusal:
+                loading = isinstance(refusal, LoadingError)
+                if live and not loading:
                     raise
                 if not told:
-                    say(f"{full} (waiting until there is room)")
+                    waiting = f"{refusal} (waiting until there is room)"
+                    say("the server is still loading its model; waiting for it" if loading else waiting)
                 told = True
-                await asyncio.sleep(ROOM_SECONDS)
+                await asyncio.sleep(LOOK_SECONDS if loading else ROOM_SECONDS)
         yield captions
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from http import HTTPStatus
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed, InvalidMessage
@@ -17,10 +18,7 @@ KERNEL_BYTES = 2**16  # asked of the kernel for each direction of a connection: 
 READ_BYTES = 2**14  # taken from a connection at once, in place of asyncio's 256 KiB
 MOST_CONTROLS = 100  # pings and pongs in a second; who sends more is cut off
 PART_SECONDS = 5.0  # a client may take to read what there is, and to answer the close frame
-WHY = b"this is no request without a body; captions come over WebSockets while somebody speaks: see /v1/stream\n"
-UNREADABLE = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n" + (
-    b"Content-Length: %d\r\n\r\n%s" % (len(WHY), WHY)
-)
+UNREADABLE = "this is no request without a body; captions come over WebSockets while somebody speaks: see /v1/stream\n"
 
 
 class Line(LastHeard, ServerConnection):
@@ -40,7 +38,7 @@ class Line(LastHeard, ServerConnection):
         """Sends what is due; who sent no request that websockets can read is told so before the end."""
         if isinstance(self.protocol.handshake_exc, InvalidMessage) and not self._told:
             self._told = True
-            self.transport.write(UNREADABLE)
+            self.transport.write(self.protocol.reject(HTTPStatus.BAD_REQUEST, UNREADABLE).serialize())
         super().send_data()
 
     def process_event(self, event: Event) -> None:

@@ -416,7 +416,7 @@ async def test_the_log_tells_who_has_left_from_who_was_lost(caplog, code, outcom
     caplog.set_level("INFO", "granite_stream")
     async with (
         running() as here,
-        dialing(f"{here.url.removesuffix('/v1/stream')}/v1/listen?encoding=linear16") as socket,
+        dialing(f"ws://127.0.0.1:{here.port}/v1/listen?encoding=linear16") as socket,
     ):
         await until(lambda: here.sessions["connected"] == 1)
         if code:

@@ -215,13 +215,19 @@ def test_who_wants_finals_alone_gets_nothing_else_where_a_full_segment_is_cut(en
     assert not of(Partial, events)
 
 
-def test_punctuation_behind_a_committed_word_makes_no_second_word(nano, spoken):
+def dictated(nano, samples, policy):
+    """A segment that has heard these samples, and written what it heard."""
     cache = nano.cache(1000)
-    segment = Segment(nano, lambda: nano.dictation(cache, nano.processor.prompt()), STEADY, 0, 0)
-    segment.hearing.feed(spoken[0].samples)
+    segment = Segment(nano, lambda: nano.dictation(cache, nano.processor.prompt()), policy, 0, 0)
+    segment.hearing.feed(samples)
     segment.hear(nano.encode([segment.span()])[0])
     while (extension := segment.extension()) is not None:
         segment.read(nano.extend([extension], cache)[0])
+    return segment
+
+
+def test_punctuation_behind_a_committed_word_makes_no_second_word(nano, spoken):
+    segment = dictated(nano, spoken[0].samples, STEADY)
     dictation, before = segment.dictation, segment.words
     dictation.committed, comma = before[2].tokens, nano.processor.encode(",")
     written, values = list(dictation.tokens), list(dictation.log_probs)
@@ -497,13 +503,8 @@ def test_confidence_is_raised_to_the_power_that_was_measured_for_the_checkpoint(
 
 
 def test_words_that_cannot_be_aligned_stand_where_hearing_ended(nano, spoken, monkeypatch):
-    cache = nano.cache(1000)
-    segment = Segment(nano, lambda: nano.dictation(cache, nano.processor.prompt()), RASH, 0, 0)
     monkeypatch.setattr("streamer.segment.align", lambda *_: None)
-    segment.hearing.feed(spoken[0].samples)
-    segment.hear(nano.encode([segment.span()])[0])
-    while (extension := segment.extension()) is not None:
-        segment.read(nano.extend([extension], cache)[0])
+    segment = dictated(nano, spoken[0].samples, RASH)
     heard = segment.hearing.heard
     assert {(word.start, word.end) for word in segment.words} == {(heard, heard)}
 

@@ -85,8 +85,8 @@ window.addEventListener("beforeunload", (event) => {
 });
 
 window.addEventListener("pagehide", () => {
-  const [promised] = unfinished();
-  if (promised) saveFinal(transcript.finals.length, promised); // if the page stays, its final takes that place
+  // if the page stays, its final takes that place
+  for (const final of unfinished()) saveFinal(transcript.finals.length, final);
   saveHeard(heardSeconds);
 });
 
@@ -247,7 +247,11 @@ function close(final, offset) {
 
 // What was committed of the open segment is promised: nothing that is kept or saved lacks it.
 function unfinished() {
-  return open?.partial?.committed ? [placed({ ...open.partial, text: open.partial.committed }, open.offset)] : [];
+  return open?.partial?.committed ? [placed(promised(), open.offset)] : [];
+}
+
+function promised() {
+  return { ...open.partial, text: open.partial.committed };
 }
 
 // Its words will come again; it stands until then.
@@ -257,7 +261,7 @@ function mark() {
 
 // Its final will never come: what was committed is all of it.
 function finish() {
-  if (open) close({ ...open.partial, text: open.partial.committed }, open.offset);
+  if (open) close(promised(), open.offset);
 }
 
 function drop() {

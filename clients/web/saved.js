@@ -33,12 +33,7 @@ export function loadFinals() {
 
 // False: there is no more room, after ten hours of speech or so. All is on the page; a reload would lose the rest.
 export function saveFinal(index, final) {
-  try {
-    storage.setItem(`final ${index}`, JSON.stringify(final));
-    return true;
-  } catch {
-    return false;
-  }
+  return keep(`final ${index}`, JSON.stringify(final));
 }
 
 export function loadHeard() {
@@ -46,10 +41,15 @@ export function loadHeard() {
 }
 
 export function saveHeard(seconds) {
+  keep("heard", seconds); // or not: the finals tell nearly as much
+}
+
+function keep(name, value) {
   try {
-    storage.setItem("heard", seconds);
+    storage.setItem(name, value);
+    return true;
   } catch {
-    // full: the finals tell nearly as much
+    return false;
   }
 }
 

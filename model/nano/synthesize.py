@@ -62,11 +62,12 @@ def make(job: Job) -> str:
     """Speak one shard, from where it stands; gives a line of progress."""
     began = time.monotonic()
     sentences = [s for s in job.sentences.read_text("utf8").splitlines() if is_held_out(s) == job.held_out_texts]
-    uncommon = with_uncommon_words(sentences) or sentences
     path = job.folder / f"{job.engine}-{job.number:03d}"
     with ShardWriter(path) as shard:
         first = shard.clips
-        speaker = engine(job.engine, job.held_out_voices, job.kokoro) if first < job.clips else None
+        unfinished = first < job.clips
+        speaker = engine(job.engine, job.held_out_voices, job.kokoro) if unfinished else None
+        uncommon = (with_uncommon_words(sentences) or sentences) if unfinished else []
         while speaker is not None and shard.clips < job.clips:
             rng = random.Random(f"{job.seed}/{job.folder.name}/{path.name}/{shard.clips}")
             text, spoken = rng.choice(sentences), ""

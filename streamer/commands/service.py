@@ -67,7 +67,7 @@ async def run(serving: Serving, load_engine: Callable[[], Engine], complain: Com
         return await _serve(server, engine, stop, serving.drain_seconds)
 
 
-async def _serve(server: Server, engine: Engine, stop: asyncio.Future[None], drain_seconds: float) -> int:
+async def _serve(server: Server, engine: Engine, stop: asyncio.Future[float], drain_seconds: float) -> int:
     from streamer.calibration import share_of_a_speaker
     from streamer.worker import Worker
 
@@ -109,23 +109,19 @@ async def _first(*futures: asyncio.Future[Any]) -> None:
     await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
 
 
-def _stop_signal() -> asyncio.Future[None]:
-    """Done at the first SIGTERM, SIGINT or SIGHUP. A later one ends the process, whatever it is doing."""
+def _stop_signal() -> asyncio.Future[float]:
+    """Done at the first SIGTERM, SIGINT or SIGHUP, with its time. A later one ends the process, whatever it does."""
     loop = asyncio.get_running_loop()
-    stop: asyncio.Future[None] = loop.create_future()
-    begun_at = 0.0
+    stop: asyncio.Future[float] = loop.create_future()
 
     def take() -> None:
-        nonlocal begun_at
-        if stop.done() and loop.time() < begun_at + ONE_WISH_SECONDS:
-            return
-        if stop.done():
+        if not stop.done():
+            log.info("stopping; a second signal ends at once")
+            stop.set_result(loop.time())
+        elif loop.time() >= stop.result() + ONE_WISH_SECONDS:
             # not an exception: the network's thread may be deep in a computation that nothing interrupts
             log.warning("ended at once by a second signal")
             os._exit(FAILED)
-        begun_at = loop.time()
-        log.info("stopping; a second signal ends at once")
-        stop.set_result(None)
 
     for name in (signal.SIGTERM, signal.SIGINT, *heeded(signal.SIGHUP)):
         loop.add_signal_handler(name, take)
